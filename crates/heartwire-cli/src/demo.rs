@@ -1,4 +1,5 @@
-//! `heartwire demo`: a server detects a frozen client, with real processes and real sockets.
+//! `heartwire demo`: a server detects a frozen client, which then comes back to its session and has
+//! lost nothing; with real processes and real sockets.
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -8,8 +9,10 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use heartwire::server::{Event, Server, ServerConfig, SessionId};
+use heartwire::server::{Event, Handle, Resume, Server, ServerConfig, SessionId};
 use heartwire::{Policy, TICK, Verdict};
+#[cfg(unix)]
+use rustix::process::Signal;
 
 use crate::environment::remove_from;
 use crate::exit::Exit;
@@ -22,8 +25,8 @@ Examples:
   heartwire demo
   heartwire demo --clients 8
 
-Exit codes: 0 the verdict came within its bound, 2 invalid arguments, 1 the verdict came outside of
-its bound, or something failed.";
+Exit codes: 0 the verdict came within its bound and nothing was lost, 2 invalid arguments, 1 the
+verdict came outside of its bound, or something failed.";
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -39,8 +42,14 @@ pub(crate) struct DemoArgs {
 
 const BEAT: &str = "1s";
 const TIMEOUT: &str = "4s";
-/// How long all clients are watched before one is frozen; half of it after the verdict.
-const CALM: Duration = Duration::from_secs(4);
+/// How long all clients are watched before one is frozen.
+const CALM: Duration = Duration::from_millis(3500);
+/// How long the frozen client is away before it runs again.
+const AWAY: Duration = Duration::from_millis(750);
+/// How long all are watched after it is back.
+const LAST: Duration = Duration::from_millis(1250);
+/// What the server sends to the client that is away, and the client sends back.
+const MESSAGES: [&[u8]; 3] = [b"one", b"two", b"three"];
 /// The demo fails after this.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// One character of the picture.
@@ -70,7 +79,8 @@ async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
         .timeout(humantime::parse_duration(TIMEOUT)?)
         .build()?;
     // Without coalescing, so that the picture shows each beat when it comes.
-    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy).coalesce(0);
+    let config =
+        ServerConfig::new("127.0.0.1:0".parse()?).policy(policy).coalesce(0).resume(Resume::new());
     let (server, mut events) = Server::start_with_events(config)?;
     let address = server.local_addrs().first().context("the server has no address")?.to_string();
     let mut stage = Stage::new(output);
@@ -90,8 +100,11 @@ async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
             }
             _ = cells.tick() => {
                 let heard = server.handle().list().await;
-                stage.draw_cell(|id| heard.iter().find(|info| info.id == id).map(|i| i.beats));
-                if stage.act(count)? {
+                stage.draw_cell(|id| {
+                    let info = heard.iter().find(|info| info.id == id);
+                    info.filter(|info| info.away_within.is_none()).map(|info| info.beats)
+                });
+                if stage.act(count, server.handle())? {
                     break;
                 }
             }
@@ -108,8 +121,13 @@ struct Stage {
     clients: Vec<ClientRow>,
     everybody_at: Option<Instant>,
     frozen: Option<Frozen>,
-    verdict: Option<(SessionId, Verdict, Instant)>,
+    verdict: Option<(Verdict, Instant)>,
     false_verdicts: usize,
+    /// When the frozen client ran again.
+    thawed_at: Option<Instant>,
+    back_at: Option<Instant>,
+    /// What came back of what was sent to it while it was away.
+    received: Vec<Vec<u8>>,
 }
 
 /// A client's line of the picture.
@@ -121,6 +139,7 @@ struct ClientRow {
 
 struct Frozen {
     id: SessionId,
+    index: usize,
     at: Instant,
 }
 
@@ -146,6 +165,9 @@ impl Stage {
             frozen: None,
             verdict: None,
             false_verdicts: 0,
+            thawed_at: None,
+            back_at: None,
+            received: Vec::new(),
         }
     }
 
@@ -170,6 +192,8 @@ impl Stage {
                 "--retry",
                 "never",
                 "--no-input",
+                "--on-data",
+                "echo",
                 address,
             ])
             .stdin(Stdio::null())
@@ -189,6 +213,16 @@ impl Stage {
                 self.say(format_args!("{} online, from port {}", self.name(id), peer.port()));
             }
             Event::Verdict { id, verdict, .. } => self.handle_verdict(id, verdict),
+            Event::Away { id, .. } => self.say(format_args!(
+                "{} away: its session is kept, and what is sent to it",
+                self.name(id)
+            )),
+            Event::Back { id, away, .. } => {
+                self.back_at = Some(Instant::now());
+                let away = away.as_secs_f64();
+                self.say(format_args!("{} back after {away:.1} s", self.name(id)));
+            }
+            Event::Data { ref data, .. } => self.received.push(data.clone()),
             Event::Offline { id, reason, .. } => {
                 self.say(format_args!("{} offline: {}", self.name(id), reason.name()));
             }
@@ -203,7 +237,7 @@ impl Stage {
         if self.frozen.as_ref().is_none_or(|frozen| frozen.id != id) {
             self.false_verdicts += 1;
         } else {
-            self.verdict = Some((id, verdict, Instant::now()));
+            self.verdict = Some((verdict, Instant::now()));
         }
         self.say(format_args!("{} declared dead: {verdict}", self.name(id)));
     }
@@ -215,7 +249,8 @@ impl Stage {
 
     fn draw_cell(&mut self, beats_of: impl Fn(SessionId) -> Option<u32>) {
         for client in &mut self.clients {
-            let is_frozen = self.frozen.as_ref().is_some_and(|frozen| frozen.id == client.id);
+            let is_frozen = self.back_at.is_none()
+                && self.frozen.as_ref().is_some_and(|frozen| frozen.id == client.id);
             client.cells.push(match beats_of(client.id) {
                 None if client.cells.ends_with(['x', ' ']) => ' ',
                 None => 'x',
@@ -229,10 +264,10 @@ impl Stage {
         }
     }
 
-    /// Freezes a client when it is time. True when the demo is over.
-    fn act(&mut self, count: usize) -> anyhow::Result<bool> {
+    /// Freezes a client when it is time, and has it run again. True when the demo is over.
+    fn act(&mut self, count: usize, server: &Handle) -> anyhow::Result<bool> {
         if self.started.elapsed() > PATIENCE {
-            bail!("no verdict in {}; this machine may be overloaded", typed(PATIENCE));
+            bail!("not done in {}; this machine may be overloaded", typed(PATIENCE));
         }
         let now = Instant::now();
         if self.everybody_at.is_none() && self.clients.len() == count {
@@ -242,7 +277,29 @@ impl Stage {
         if calm && self.frozen.is_none() {
             self.freeze_one()?;
         }
-        Ok(self.verdict.is_some_and(|(_, _, at)| now.duration_since(at) >= CALM / 2))
+        let is_over = |at: Instant, time| now.duration_since(at) >= time;
+        if self.verdict.is_some_and(|(_, at)| is_over(at, AWAY)) && self.thawed_at.is_none() {
+            self.thaw(server)?;
+        }
+        let has_all = self.received.len() >= MESSAGES.len();
+        Ok(has_all && self.back_at.is_some_and(|at| is_over(at, LAST)))
+    }
+
+    /// Sends to the client that is away, and lets it run again.
+    fn thaw(&mut self, server: &Handle) -> anyhow::Result<()> {
+        let frozen = self.frozen.as_ref().context("no client was frozen")?;
+        for message in MESSAGES {
+            server.send(frozen.id, message)?;
+        }
+        let process = self.processes.get(frozen.index).context("no client to thaw")?;
+        signal(&process.0, Signal::CONT)?;
+        self.thawed_at = Some(Instant::now());
+        self.say(format_args!(
+            "{} runs again; {} messages wait for it",
+            self.name(frozen.id),
+            MESSAGES.len()
+        ));
+        Ok(())
     }
 
     /// Freezes one client, as a debugger or a deadlock would: its kernel still acknowledges.
@@ -250,8 +307,8 @@ impl Stage {
         let index = self.clients.len() / 2;
         let process = self.processes.get(index).context("no client to freeze")?;
         let id = self.clients.get(index).context("no client to freeze")?.id;
-        self.frozen = Some(Frozen { id, at: Instant::now() });
-        freeze(&process.0)?;
+        self.frozen = Some(Frozen { id, index, at: Instant::now() });
+        signal(&process.0, Signal::STOP)?;
         self.say(format_args!(
             "{} frozen (SIGSTOP): its kernel still answers, but it sends no heartbeats",
             self.name(id)
@@ -266,34 +323,44 @@ impl Stage {
             writeln!(picture, "  {:<10} {}", self.name(client.id), client.cells.trim_end())?;
         }
         self.print(format_args!(
-            "\n{picture}\n  | a beat   - alive   . frozen, not known yet   x declared dead   \
-             ({} ms each)\n",
+            "\n{picture}\n  | a beat   - alive   . frozen, not known yet   x declared dead, then \
+             away   ({} ms each)\n",
             CELL.as_millis()
         ));
-        let (_, verdict, at) = self.verdict.context("no verdict")?;
+        let (verdict, at) = self.verdict.context("no verdict")?;
         let frozen = self.frozen.as_ref().context("no client was frozen")?;
         let measured = at.duration_since(frozen.at);
         let stated = policy.bound_after_fault(TICK).context("the policy has no timeout")?;
         let in_bound = verdict.bound.is_some_and(|bound| bound.contains(verdict.silence));
-        let good = in_bound && stated.contains(measured) && self.false_verdicts == 0;
+        let has_all = self.received == MESSAGES;
+        let lost = if has_all { "nothing" } else { "something" };
+        let good = in_bound && stated.contains(measured) && self.false_verdicts == 0 && has_all;
         self.print(format_args!(
             "  from the freeze to the verdict: {:.3} s measured, {stated} stated\n  \
-             verdicts on healthy clients: {}\n",
+             verdicts on healthy clients: {}\n  \
+             sent to it while it was away: {} messages, lost: {lost}\n",
             measured.as_secs_f64(),
-            self.false_verdicts
+            self.false_verdicts,
+            MESSAGES.len()
         ));
         Ok(if good { Exit::Success } else { Exit::Failure })
     }
 }
 
 #[cfg(unix)]
-fn freeze(child: &Child) -> anyhow::Result<()> {
+fn signal(child: &Child, signal: Signal) -> anyhow::Result<()> {
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     let pid = pid.context("a client has no process id")?;
-    Ok(rustix::process::kill_process(pid, rustix::process::Signal::STOP)?)
+    Ok(rustix::process::kill_process(pid, signal)?)
 }
 
 #[cfg(not(unix))]
-fn freeze(_child: &Child) -> anyhow::Result<()> {
+enum Signal {
+    STOP,
+    CONT,
+}
+
+#[cfg(not(unix))]
+fn signal(_: &Child, _: Signal) -> anyhow::Result<()> {
     bail!("this system cannot freeze a process, so there is nothing to show")
 }

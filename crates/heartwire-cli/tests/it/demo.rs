@@ -13,7 +13,7 @@ fn without_figures(text: &str) -> String {
 }
 
 #[test]
-fn the_demo_finds_the_frozen_client_and_draws_it() {
+fn the_demo_finds_the_frozen_client_draws_it_and_has_it_back_without_loss() {
     let mut command = heartwire(&["demo", "--clients", "2"]);
     // Its clients do not heed this: with one name, each would take it over from the other.
     command.env("HEARTWIRE_NAME", "bob");
@@ -32,12 +32,16 @@ fn the_demo_finds_the_frozen_client_and_draws_it() {
     assert!(healthy.contains('|'), "{text:#?}");
     let (alive, after) = frozen.split_once('.').unwrap();
     assert!(alive.chars().all(|cell| "|-".contains(cell)), "{text:#?}");
-    assert!(after.ends_with('x') && after.trim_matches('.') == "x", "{text:#?}");
+    let (frozen, back) = after.split_once('x').unwrap();
+    assert!(frozen.chars().all(|cell| cell == '.'), "{text:#?}");
+    assert!(back.chars().all(|cell| " |-".contains(cell)), "{text:#?}");
     let text = text.join("\n");
     assert!(text.contains("client 2 frozen"), "{text}");
     assert!(text.contains("client 2 declared dead: silent for "), "{text}");
+    assert!(text.contains("client 2 away: ") && text.contains("client 2 back after "), "{text}");
     assert!(text.contains("from the freeze to the verdict: "), "{text}");
     assert!(text.contains("verdicts on healthy clients: 0"), "{text}");
+    assert!(text.contains("3 messages, lost: nothing"), "{text}");
 
     let (_, key_and_figures) = text.split_once("\n  | ").unwrap();
     assert!(

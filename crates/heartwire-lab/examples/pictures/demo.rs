@@ -26,6 +26,7 @@ pub(crate) fn demo(printed: &str) -> anyhow::Result<String> {
     let (from, to) = (at(frozen_cells), at(frozen_cells).saturating_add(measured));
 
     let title = format!("heartwire demo: {} clients, and one of them is frozen", rows.len());
+    let back = frozen.back().context("the frozen client does not come back")?;
     let mut frame = Frame::new(&title, at(longest));
     let text = "Each bar is a heartbeat, as the server hears it.";
     frame.svg.text(18.0, 49.0, "quiet", Anchor::Start, text);
@@ -44,7 +45,10 @@ pub(crate) fn demo(printed: &str) -> anyhow::Result<String> {
             let text = "frozen; its kernel still answers";
             frame.svg.text(x_from + 10.0, y + 4.0, "quiet", Anchor::Start, text);
             frame.svg.cross(x_to, y, 6.0);
-            frame.svg.text(x_to + 13.0, y + 4.0, "bad", Anchor::Start, "declared dead");
+            let x_back = frame.x(at(back));
+            frame.svg.line("line", (x_back, y), (frame.x(at(longest)), y));
+            let x = frame.x(at(longest)) + 5.0;
+            frame.svg.text(x, y + 4.0, "client", Anchor::Start, "back; nothing lost");
         }
         y += ROW;
     }
@@ -54,12 +58,24 @@ pub(crate) fn demo(printed: &str) -> anyhow::Result<String> {
     }
     frame.svg.line("line", (x_from, y), (x_to, y));
     let text = format!("{:.1} s", measured.as_secs_f64());
-    frame.svg.text(x_from - 8.0, y + 4.0, "bad", Anchor::End, &format!("detected after {text}"));
+    let dead = format!("declared dead after {text}");
+    frame.svg.text(x_from - 8.0, y + 4.0, "bad", Anchor::End, &dead);
     let stated = format!("stated in advance: {stated}");
     frame.svg.text(x_to + 13.0, y + 4.0, "", Anchor::Start, &stated);
     frame.axis(y + 22.0, 1);
-    let label = format!("Rows of heartbeats. One client is frozen, and declared dead after {text}");
+    let label = format!(
+        "Rows of heartbeats. One client is frozen, declared dead after {text}, and back without \
+         loss"
+    );
     Ok(frame.finish(y + 52.0, &label))
+}
+
+impl Row<'_> {
+    /// The cell of its first heartbeat after the verdict.
+    fn back(&self) -> Option<usize> {
+        let dead = self.cells.find('x')?;
+        self.cells.get(dead..)?.find('|').map(|cells| dead + cells)
+    }
 }
 
 fn row(line: &str) -> Option<Row<'_>> {

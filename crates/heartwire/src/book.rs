@@ -12,4 +12,4 @@ macro_rules! chapters {
     };
 }
 
-chapters!(bound, client, devices, kernel, numbers, operating, protocol, server, why);
+chapters!(bound, client, devices, kernel, numbers, operating, outages, protocol, server, why);

@@ -351,7 +351,10 @@ impl Ledger {
     pub const fn until_ack(&self) -> u32 {
         let quarter = self.receive_window / 4;
         let most = if quarter < MAX_UNTOLD { quarter } else { MAX_UNTOLD };
-        most.saturating_sub(self.untold.bytes)
+        let left = most.saturating_sub(self.untold.bytes);
+        // A peer that has sent its END waits for no more than this.
+        let is_last = self.peer_has_ended && self.waiting.bytes < left;
+        if is_last { self.waiting.bytes } else { left }
     }
 
     /// The position to tell the peer, which counts as told.

@@ -1,4 +1,4 @@
-//! A proxy: a path between two ends with a delay, which a test can cut towards the server.
+//! A proxy: a path between two ends with a delay, which a test can cut towards the server, or end.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,7 @@ pub struct Proxy {
     /// Where it listens.
     pub addr: SocketAddr,
     to_server: Arc<Way>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Proxy {
@@ -42,6 +43,8 @@ impl Proxy {
         let addr = listener.local_addr().unwrap();
         let to_server = Arc::new(to_server);
         let (there, back) = (Arc::clone(&to_server), Arc::new(to_client));
+        let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let open = Arc::clone(&streams);
         // It ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -49,17 +52,26 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(target) else { continue };
                 for stream in [&client, &server] {
                     stream.set_nodelay(true).unwrap();
+                    open.lock().unwrap().push(stream.try_clone().unwrap());
                 }
                 pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), &there);
                 pass_on(server, client, &back);
             }
         });
-        Self { addr, to_server }
+        Self { addr, to_server, streams }
     }
 
     /// A proxy without delay.
     pub fn plain(target: SocketAddr) -> Self {
         Self::new(target, Way::default(), Way::default())
+    }
+
+    /// Ends the connections that there are, at both ends, without what is on its way.
+    pub fn hang_up(&self) {
+        for stream in self.streams.lock().unwrap().drain(..) {
+            // The ends may have closed it.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// Cuts the direction to the server.

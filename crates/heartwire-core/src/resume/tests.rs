@@ -134,13 +134,14 @@ fn an_ack_is_due_at_a_quarter_of_the_window_or_at_64_kib() {
 
 #[test]
 fn after_its_end_an_end_sends_nothing_and_a_session_is_done_after_both() {
-    let (mut one, mut other) = (Ledger::new(40, 40), Ledger::new(40, 40));
+    let (mut one, mut other) = (Ledger::new(400, 400), Ledger::new(400, 400));
     assert!(one.queue(10) && one.queue_end());
     assert!(!one.queue(8) && !one.queue_end());
     one.handle_written(18);
     other.handle_frame(10, false).unwrap();
     other.handle_frame(8, true).unwrap();
     other.take(10);
+    assert!(!other.ack_due() && other.until_ack() == 8, "less than a quarter of the window");
     assert!(other.queue_end());
     other.handle_written(8);
     one.handle_frame(8, true).unwrap();
@@ -149,6 +150,7 @@ fn after_its_end_an_end_sends_nothing_and_a_session_is_done_after_both() {
     assert_eq!(one.undelivered(), Undelivered::default());
     assert!(!one.is_done() && !other.is_done());
     other.take(8);
+    assert!(other.ack_due(), "the last of all");
     other.handle_told(one.tell()).unwrap();
     one.handle_told(other.tell()).unwrap();
     assert!(one.is_done() && other.is_done());

@@ -17,6 +17,7 @@ mod v1;
 
 pub use reconnect::Reconnect;
 pub use resume::Resume;
+pub(super) use resume::STABLE;
 pub use v1::V1;
 pub(super) use v1::{Token, TokenSource};
 

@@ -65,6 +65,8 @@ pub(super) struct Driver<W: World> {
     write_failed: bool,
     /// The application has closed the client, and takes no more data.
     drops_data: bool,
+    /// Messages came, or were taken over by the server.
+    has_carried: bool,
     /// A waiting beat has news that the server should read at once.
     has_news: bool,
     /// The interval last promised to the server, if not the negotiated one, and the health last
@@ -175,6 +177,7 @@ impl<W: World> Driver<W> {
             beats: 0,
             write_failed: false,
             drops_data: false,
+            has_carried: false,
             has_news: false,
             promised: None,
             health: Health::Ok,
@@ -276,6 +279,11 @@ impl<W: World> Driver<W> {
     /// Beats received from the server.
     pub(super) const fn beats(&self) -> u64 {
         self.beats
+    }
+
+    /// Whether messages came, or were taken over by the server, in a session that can be resumed.
+    pub(super) const fn has_carried(&self) -> bool {
+        self.has_carried
     }
 
     /// Whether anything came from the server.

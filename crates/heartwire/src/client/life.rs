@@ -12,6 +12,7 @@ use tracing::field::Empty;
 use tracing::info_span;
 
 use super::app::{App, Link};
+use super::config::STABLE;
 use super::dial::{Dialled, Dialler};
 use super::drive::{self, Driver, End, Ended, Wait};
 use super::outbox::Message;
@@ -181,8 +182,12 @@ impl<W: World> Life<W> {
         let hint = bye.as_ref().map(|bye| bye.retry);
         let now = self.world.now();
         if let Some((from, until)) = driver.online_at().zip(lasted_until) {
-            let of_session = self.app.session.as_deref_mut().map(|session| &mut session.backoff);
-            for backoff in [of_session, self.backoff.as_mut()].into_iter().flatten() {
+            if let Some(session) = self.app.session.as_deref_mut() {
+                let lasted = if driver.has_carried() { STABLE } else { Duration::ZERO };
+                session.backoff.handle_connected(from);
+                session.backoff.handle_disconnected(until.max(from.saturating_add(lasted)));
+            }
+            if let Some(backoff) = &mut self.backoff {
                 backoff.handle_connected(from);
                 backoff.handle_disconnected(until);
             }

@@ -14,6 +14,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts: a session is held for minutes, so that it matters.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
+/// The waits start small again after a link that lasted so long, or that carried anything.
+pub(in crate::client) const STABLE: Duration = MAX_WAIT;
+
 /// How much is kept of a session, and for how long, so that it outlives its connections. For
 /// [`ClientConfig::resume`](super::ClientConfig::resume).
 ///
@@ -65,7 +68,7 @@ impl Resume {
     }
 
     pub(super) fn backoff(seed: u64) -> Backoff {
-        let policy = BackoffPolicy::default().first(FIRST_WAIT).cap(MAX_WAIT).stable(MAX_WAIT);
+        let policy = BackoffPolicy::default().first(FIRST_WAIT).cap(MAX_WAIT).stable(STABLE);
         Backoff::new(policy, seed)
     }
 }

@@ -90,6 +90,7 @@ impl<W: World> Driver<W> {
             let held = bytes.len();
             let (mut was_beat, mut welcomed, mut needs_more) = (false, None, false);
             let received = self.connection.handle_received(now, &mut bytes);
+            self.has_carried |= matches!(received, Ok(Some(FromPeer::Data(_))));
             match received.map_err(Reason::Protocol)? {
                 Some(FromPeer::Beat | FromPeer::Promise(_)) => was_beat = true,
                 Some(FromPeer::Data(_) | FromPeer::End) if self.drops_data => {}

@@ -91,6 +91,7 @@ impl<W: World> Driver<W> {
         let Some(ledger) = self.connection.ledger_mut() else { return Ok(()) };
         let count = ledger.settle(app.outbox.log_lens()).map_err(Reason::Protocol)?;
         app.outbox.acknowledge(count);
+        self.has_carried |= count > 0;
         Ok(())
     }
 

@@ -315,6 +315,8 @@ pub(super) fn bye(
         }
         Reason::Overflow => Bye::new(ByeCode::SlowReader, RetryHint::AtWill),
         Reason::Done => Bye::new(ByeCode::Done, RetryHint::AtWill),
+        // So that the client knows what of its last messages was taken over.
+        Reason::Bye(_) if taken.is_some() => Bye::new(ByeCode::Done, RetryHint::AtWill),
         // For a kicked or rejected client a BYE is already queued.
         Reason::Kicked
         | Reason::ClosedByPeer

@@ -10,6 +10,7 @@ mod handshake;
 mod names;
 mod promise;
 mod rejected;
+mod resuming;
 mod states;
 
 use heartwire::server::ServerConfig;

@@ -151,6 +151,18 @@ fn half_close_follows_the_accepted_messages_and_is_sent_again() {
 }
 
 #[test]
+fn half_close_of_the_server_is_acknowledged_at_once() {
+    let mut rig = resumable(|config| config);
+    rig.toy.send(&[messages([1]), frame(7, &[])].concat());
+    rig.wait();
+    rig.wait();
+    assert_eq!(rig.toy.take_written(), [0; 0]);
+    assert_eq!(rig.told(), ["data", "ended"]);
+    rig.wait();
+    assert_eq!(rig.toy.take_written(), ack(position(2, 17)));
+}
+
+#[test]
 fn half_close_is_not_possible_where_the_session_cannot_be_resumed() {
     let rig = Rig::online(|config| config);
     assert!(!rig.client.end());

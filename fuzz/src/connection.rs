@@ -2,17 +2,23 @@
 //!
 //! Every step happens to two connections, of which one gets the bytes in pieces. They must not
 //! differ.
+//!
+//! If the first bit of the input is set, the connection is a link of a session that can be resumed.
+
+use core::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::v1::{Health, Offer};
-use heartwire_core::{
-    Cause, Connection, Event, LinkState, Pause, Protocol, Transmit, Verdict, Violation,
-};
+use heartwire_core::resume::Ledger;
+use heartwire_core::v1::{Health, Offer, ResumeOffer};
+use heartwire_core::{Cause, Connection, Event, LinkState, Pause, Transmit, Verdict, Violation};
 
-use crate::judge::{Judge, State};
+use crate::books::Books;
+use crate::half::{Half, Told, attach};
+use crate::judge::State;
 use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at, nanos};
 use crate::protocol::Frame;
+use crate::resumable;
 
 /// The most answers that can be owed, and one beat that is due.
 const MAX_TRANSMITS: usize = 65;
@@ -64,6 +70,24 @@ enum Op<'a> {
     },
 }
 
+/// A step of a run with a session.
+#[derive(Arbitrary, Debug)]
+enum SessionOp<'a> {
+    Op(Op<'a>),
+    Send(resumable::Frame<'a>),
+    SendAll {
+        frame: resumable::Frame<'a>,
+        piece: u8,
+    },
+    /// The application sends a message of this length.
+    Queue(u8),
+    End,
+    /// So many bytes that are not acknowledged have been written.
+    Written(u16),
+    /// The application takes over so many frames.
+    Take(u8),
+}
+
 /// The arrival time that the driver reports.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Stamp {
@@ -78,13 +102,19 @@ pub fn run(bytes: &[u8]) {
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
     let protocol = setup.ear.protocol();
     let Some(settings) = setup.knobs.settings(protocol) else { return };
-    let settings = settings
-        .limits(setup.limits.limits())
-        .tick(core::time::Duration::from_millis(u64::from(setup.tick)));
+    let resumes = bytes.first().is_some_and(|first| first & 0x80 != 0);
+    let windows = if resumes { <[u16; 2]>::arbitrary(&mut u).ok() } else { None };
+    let all = ResumeOffer { to_server: u32::MAX, to_client: u32::MAX, grace: Duration::MAX };
+    let settings = match windows {
+        Some(_) => settings.resume(Some(all)).resuming(resumable::SESSION, false),
+        None => settings,
+    };
+    let settings =
+        settings.limits(setup.limits.limits()).tick(Duration::from_millis(u64::from(setup.tick)));
     let connection = Connection::new(settings, at(START));
     let mut run = Run {
-        pieces: Half::new(connection.clone(), protocol),
-        whole: Half::new(connection, protocol),
+        pieces: Half::new(connection.clone(), protocol, windows),
+        whole: Half::new(connection, protocol, windows),
         setup,
         under_way: Vec::new(),
         now: START,
@@ -93,102 +123,22 @@ pub fn run(bytes: &[u8]) {
         offer: None,
         may_send: 0,
         pause: None,
+        is_broken: false,
     };
     while !u.is_empty() {
-        let Ok(op) = Op::arbitrary(&mut u) else { break };
-        run.apply(&op);
+        if windows.is_some() {
+            let Ok(op) = SessionOp::arbitrary(&mut u) else { break };
+            run.apply_to_session(&op);
+        } else {
+            let Ok(op) = Op::arbitrary(&mut u) else { break };
+            run.apply(&op);
+        }
+        if run.is_broken {
+            return;
+        }
         run.check();
     }
     run.finish();
-}
-
-/// One of the two connections.
-struct Half {
-    connection: Connection,
-    judge: Judge,
-    unread: Vec<u8>,
-    /// Everything that its bytes led to, put together.
-    told: u64,
-}
-
-impl Half {
-    const fn new(connection: Connection, protocol: Protocol) -> Self {
-        Self { connection, judge: Judge::new(protocol), unread: Vec::new(), told: 0 }
-    }
-
-    /// Hands over what has arrived. Returns how many beats there were, and the offer of a HELLO.
-    fn receive(&mut self, now: u64, bytes: &[u8], told: &mut Told) {
-        self.unread.extend_from_slice(bytes);
-        let mut rest = self.unread.as_slice();
-        loop {
-            let before = rest.len();
-            match self.connection.handle_received(at(now), &mut rest) {
-                Ok(Some(event)) => {
-                    assert!(rest.len() < before, "{event:?} of nothing");
-                    self.judge.event(&event);
-                    self.told = event_hash(self.told, &event);
-                    told.take(&event);
-                }
-                Ok(None) => break,
-                Err(violation) => {
-                    assert!(
-                        !matches!(
-                            violation,
-                            Violation::NoFirstFrame { .. } | Violation::SlowFrame { .. }
-                        ),
-                        "{violation} cannot come of bytes"
-                    );
-                    self.judge.end();
-                    self.told = mix(self.told, 77);
-                    told.violation = Some(violation);
-                }
-            }
-        }
-        let left = rest.len();
-        let taken = self.unread.len() - left;
-        self.unread.drain(..taken);
-    }
-}
-
-/// Events that are needed later.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
-    beats: u64,
-    offer: Option<Offer>,
-    welcomed: bool,
-    violation: Option<Violation>,
-}
-
-impl Told {
-    fn take(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Beat | Event::Promise(_) => self.beats += 1,
-            Event::Hello(hello) => self.offer = Some(hello.offer),
-            Event::Welcome(_) => self.welcomed = true,
-            Event::Data(_) | Event::End | Event::Bye(_) => {}
-        }
-    }
-}
-
-const fn mix(hash: u64, value: u64) -> u64 {
-    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
-}
-
-fn bytes_hash(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
-}
-
-fn event_hash(hash: u64, event: &Event<'_>) -> u64 {
-    match event {
-        Event::Beat => mix(hash, 1),
-        Event::Promise(promise) => mix(mix(hash, 2), nanos(*promise)),
-        // Raw data has no boundaries.
-        Event::Data(data) => bytes_hash(hash, data),
-        Event::Hello(hello) => bytes_hash(mix(hash, 3), &hello.encode()),
-        Event::Welcome(welcome) => bytes_hash(mix(hash, 4), &welcome.encode()),
-        Event::End => mix(hash, 6),
-        Event::Bye(bye) => bytes_hash(mix(hash, 5), &bye.encode()),
-    }
 }
 
 /// A beat without measurements: in pieces, the arrival of each beat is known more precisely.
@@ -212,6 +162,8 @@ struct Run {
     may_send: u64,
     /// The last pause of this end.
     pause: Option<Pause>,
+    /// The peer said a position where no frame ends.
+    is_broken: bool,
 }
 
 impl Run {
@@ -275,10 +227,56 @@ impl Run {
         }
     }
 
-    fn send(&mut self, frame: &Frame<'_>) {
-        if self.under_way.len() + self.whole.unread.len() < MAX_UNREAD {
-            frame.put(self.nonce, &mut self.under_way);
+    fn apply_to_session(&mut self, op: &SessionOp<'_>) {
+        match op {
+            SessionOp::Op(op) => self.apply(op),
+            SessionOp::Send(frame) => self.send_of_session(frame),
+            SessionOp::SendAll { frame, piece } => {
+                self.send_of_session(frame);
+                self.arrive(usize::MAX, *piece, Stamp::Now);
+            }
+            SessionOp::Queue(len) => self.both_sessions(|books, ledger| {
+                books.queue(ledger, Some(usize::from(*len)));
+            }),
+            SessionOp::End => self.both_sessions(|books, ledger| {
+                books.queue(ledger, None);
+            }),
+            SessionOp::Written(len) => self.both_sessions(|books, ledger| {
+                books.handle_written(ledger, usize::from(*len));
+            }),
+            SessionOp::Take(count) => self.both_sessions(|books, ledger| {
+                for _ in 0..*count {
+                    books.take(ledger);
+                }
+            }),
         }
+    }
+
+    fn both_sessions(&mut self, mut f: impl FnMut(&mut Books, &mut Ledger)) {
+        for half in [&mut self.whole, &mut self.pieces] {
+            if let Some((books, ledger)) = half.session() {
+                f(books, ledger);
+            }
+        }
+    }
+
+    fn send(&mut self, frame: &Frame<'_>) {
+        self.send_of_session(&resumable::Frame::Plain(*frame));
+    }
+
+    fn send_of_session(&mut self, frame: &resumable::Frame<'_>) {
+        if self.under_way.len() + self.whole.unread.len() < MAX_UNREAD {
+            let ends = self.whole.books.as_ref().map(|books| books.ends.clone());
+            frame.put(self.nonce, &ends.unwrap_or_default(), &mut self.under_way);
+        }
+    }
+
+    /// As a driver does after each read.
+    fn settle(&mut self) {
+        let [whole, pieces] = [&mut self.whole, &mut self.pieces]
+            .map(|half| half.session().map_or(Ok(0), |(books, ledger)| books.settle(ledger)));
+        assert_eq!(whole, pieces);
+        self.is_broken |= whole.is_err();
     }
 
     fn arrive(&mut self, len: usize, piece: u8, stamped: Stamp) {
@@ -311,6 +309,7 @@ impl Run {
         }
         assert_eq!(told, in_pieces);
         self.under_way.drain(..len);
+        self.settle();
         self.hear(&told);
         self.compare();
     }
@@ -350,9 +349,10 @@ impl Run {
         let Some(terms) = self.setup.server.terms(self.setup.wake_bytes) else { return };
         let Ok(contract) = terms.agree(&offer) else { return };
         let now = self.now;
-        self.both(|connection| {
-            connection.welcome(at(now), 1, contract);
-        });
+        for half in [&mut self.whole, &mut self.pieces] {
+            half.connection.welcome(at(now), 1, contract);
+            half.books = attach(&mut half.connection, half.windows);
+        }
         self.may_send += 1;
         // The timeout counts from here.
         self.heard = now;
@@ -362,6 +362,7 @@ impl Run {
         self.whole.receive(now, &[], &mut told);
         self.pieces.receive(now, &[], &mut in_pieces);
         assert_eq!(told, in_pieces);
+        self.settle();
         self.hear(&told);
     }
 
@@ -417,11 +418,18 @@ impl Run {
 
     fn check_written(&mut self, bytes: &Transmit) {
         assert_ne!(self.whole.judge.state, State::Ended, "{bytes:?} after the end");
+        if let [6, 0, 0, 0, 16, 0, 0, 0, position @ ..] = bytes.as_ref() {
+            let owes = self.whole.books.as_ref().is_some_and(Books::owes_ack);
+            assert!(owes && bytes.is_ack(), "an ACK for no reason");
+            return self.both_sessions(|books, _| books.tell(position));
+        }
         assert!(self.may_send > 0, "{bytes:?} for no reason");
         self.may_send -= 1;
         match (self.whole.judge.state, bytes.as_ref()) {
-            (State::V1, [0, 0, 0, 0, 32, 0, 0, 0, body @ ..]) => {
-                assert_eq!(body.len(), 32);
+            (State::V1, [0, 0, 0, 0, len, 0, 0, 0, body @ ..]) => {
+                let has_session = self.whole.books.is_some();
+                assert_eq!((*len, body.len()), if has_session { (48, 48) } else { (32, 32) });
+                self.both_sessions(|books, _| books.tell(&body[32..]));
                 let nonce = body.first_chunk().map_or(0, |nonce| u64::from_le_bytes(*nonce));
                 assert!(nonce >= self.nonce.max(1), "nonces grow");
                 self.nonce = nonce;
@@ -496,6 +504,12 @@ impl Run {
         whole.judge.check(&whole.connection);
         pieces.judge.check(&pieces.connection);
         assert_eq!(whole.connection.last_heard(), at(self.heard));
+        for half in [whole, pieces] {
+            assert_eq!(half.books.is_some(), half.connection.ledger().is_some());
+            if let Some((books, ledger)) = half.books.as_ref().zip(half.connection.ledger()) {
+                books.check(ledger);
+            }
+        }
     }
 
     /// Checks that the two do not differ.
@@ -514,6 +528,7 @@ impl Run {
                 connection.policy(),
                 connection.link_state(now).map(unmeasured),
                 connection.contract().copied(),
+                connection.ledger().cloned(),
             )
         };
         assert_eq!(view(&whole.connection), view(&pieces.connection));

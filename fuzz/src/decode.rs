@@ -5,15 +5,23 @@ use core::time::Duration;
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::internal::codec::{self, Decoded, Frame};
 use heartwire_core::internal::v1::{BEAT_LEN, Beat, MAX_BEAT_LEN, MAX_HELLO_LEN};
-use heartwire_core::v1::{Hello, MAX_DETAIL_LEN, Offer, RetryHint, Terms};
+use heartwire_core::resume::{Ledger, Position};
+use heartwire_core::v1::{Hello, MAX_DETAIL_LEN, Offer, ResumeOffer, RetryHint, Terms};
 use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation};
 
+use crate::books::Books;
 use crate::knobs::{START, at};
+use crate::resumable::SESSION;
+
+/// First bytes from here on select frames of a session that can be resumed.
+const SESSION_FROM: u8 = 250;
 
 /// The first byte selects the kind of the others.
 pub fn run(bytes: &[u8]) {
     let Some((&what, bytes)) = bytes.split_first() else { return };
     match what % 5 {
+        // Apart from the others, so that the kept inputs mean what they meant.
+        _ if what >= SESSION_FROM => of_a_session(bytes),
         0 => v0(bytes, u32::from(what)),
         1 => hello(bytes),
         2 => welcome(bytes, what & 0x80 != 0),
@@ -122,6 +130,7 @@ fn hello(body: &[u8]) {
     let (mut frame, mut again, mut third) = (Vec::new(), Vec::new(), Vec::new());
     let of = |event| if let Event::Hello(hello) = event { Some(hello) } else { None };
     let Some(hello) = receive(server(), Kind::Hello, body, &mut frame, of) else { return };
+    assert!(hello.resuming.is_none() || hello.resume.is_some(), "{hello:?}");
     let encoded = hello.encode();
     let back = receive(server(), Kind::Hello, &encoded[frame::HEADER_LEN..], &mut again, of);
     assert_eq!(back.as_ref(), Some(&hello), "what was written is read");
@@ -148,7 +157,9 @@ fn client(judges: bool) -> Settings {
     }
     let policy = policy.build().expect("two beats fit in");
     let offer = Offer::new(&policy).max_timeout(Duration::MAX);
-    Settings::new(policy).protocol(Protocol::V1).offer(offer)
+    let resume = ResumeOffer { to_server: u32::MAX, to_client: u32::MAX, grace: Duration::MAX };
+    let settings = Settings::new(policy).protocol(Protocol::V1).offer(offer);
+    settings.resume(Some(resume)).resuming(SESSION, false)
 }
 
 fn welcome(body: &[u8], judges: bool) {
@@ -192,11 +203,49 @@ fn bye(body: &[u8]) {
     assert_eq!(back.as_ref(), Some(&bye), "grease is skipped");
 }
 
-/// The longest tail of a beat, which is skipped.
-const MAX_TAIL: usize = MAX_BEAT_LEN - BEAT_LEN;
+/// ACKs and longer beats, as a server reads them that has written three messages: a byte with the
+/// kind and the length of each, then its body.
+fn of_a_session(mut bytes: &[u8]) {
+    let now = at(START);
+    let (mut connection, mut books) = (welcomed(), Books::new(1 << 20, 0));
+    connection.attach(Box::new(Ledger::new(1 << 20, 0)));
+    let ledger = connection.ledger_mut().expect("it is attached");
+    for len in [0, 284, 65_536] {
+        assert!(books.queue(ledger, Some(len)));
+    }
+    books.handle_written(ledger, usize::MAX);
+    while let Some((&first, rest)) = bytes.split_first() {
+        let Some((body, rest)) = rest.split_at_checked(usize::from(first & 0x7f)) else { return };
+        bytes = rest;
+        let (kind, from) = if first & 0x80 != 0 { (Kind::Heart, BEAT_LEN) } else { (Kind::Ack, 0) };
+        let frame = [&codec::header(kind, body.len()).expect("it is short"), body].concat();
+        let received = connection.handle_received(now, &mut frame.as_slice());
+        if kind == Kind::Ack && body.len() != frame::ACK_LEN {
+            return assert_eq!(received, Err(Violation::BadAck));
+        }
+        let position = body.get(from..).and_then(<[u8]>::first_chunk).map(|chunk: &[u8; 16]| {
+            let [frames, bytes] = [0, 1].map(|at| chunk.as_chunks().0[at]).map(u64::from_le_bytes);
+            Position { frames, bytes }
+        });
+        let is_allowed = position.is_none_or(|position| books.allow(&[position]));
+        let settled = match received {
+            Ok(_) => {
+                let ledger = connection.ledger_mut().expect("it is attached");
+                books.settle(ledger).map(drop)
+            }
+            Err(violation @ Violation::BadPosition { .. }) => Err(violation),
+            Err(violation) => return assert_eq!(kind, Kind::Heart, "{violation} of an ACK"),
+        };
+        assert_eq!(settled.is_ok(), is_allowed, "{position:?}");
+        if settled.is_err() {
+            return;
+        }
+        assert_eq!(books.acked, position.unwrap_or(books.acked));
+    }
+}
 
-/// Beats, one after the other, as a server reads them.
-fn beat(bytes: &[u8]) {
+/// A server on v1.
+fn welcomed() -> Connection {
     let now = at(START);
     let (offer, terms) = (Offer::new(&policy()), Terms::new(Offer::new(&policy())));
     let mut connection = Connection::new(server(), now);
@@ -204,7 +253,17 @@ fn beat(bytes: &[u8]) {
     let received = connection.handle_received(now, &mut hello.as_slice());
     assert!(matches!(received, Ok(Some(Event::Hello(_)))), "{received:?}");
     let contract = terms.agree(&offer).expect("neither end wants anything");
-    connection.welcome(now, 1, contract);
+    connection.welcome(now, SESSION, contract);
+    connection
+}
+
+/// The longest tail of a beat, which is skipped.
+const MAX_TAIL: usize = MAX_BEAT_LEN - BEAT_LEN;
+
+/// Beats, one after the other, as a server reads them.
+fn beat(bytes: &[u8]) {
+    let now = at(START);
+    let mut connection = welcomed();
     for (body, tail) in bytes.as_chunks::<BEAT_LEN>().0.iter().zip((0..=MAX_TAIL).cycle()) {
         let beat = Beat::decode(body);
         assert_eq!(Beat::decode(&beat.encode()), beat, "what was written is read");

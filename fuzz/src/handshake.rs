@@ -3,19 +3,24 @@
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::internal::v1::MAX_PAD_LEN;
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, RetryHint, Welcome};
+use heartwire_core::v1::{
+    Bye, ByeCode, Contract, Hello, ResumeOffer, ResumeTerms, Resumed, Resuming, RetryHint, Secret,
+    Welcome,
+};
 use heartwire_core::{Connection, Event, Protocol, Settings, Violation};
 
 use crate::judge::{Judge, State};
 use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at};
 use crate::model;
-use crate::protocol::{Frame, Hello};
+use crate::place::Ends;
+use crate::protocol::{self, Frame};
+use crate::resumable::{self, SESSION};
 
 /// How the other frames arrive.
 #[derive(Arbitrary, Debug)]
 enum Opening<'a> {
     /// After a HELLO.
-    Hello { v1_only: bool, hello: Hello },
+    Hello { v1_only: bool, hello: protocol::Hello },
     /// After the HELLO of our own client.
     Ours(Knobs),
     /// First of all.
@@ -32,9 +37,29 @@ struct Setup<'a> {
     opening: Opening<'a>,
 }
 
+/// What an end would keep, if the first bit of the input is set.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+struct Resume {
+    to_server: u32,
+    to_client: u32,
+    grace: Span,
+    /// Whether it offers or grants that.
+    offers: bool,
+    /// Whether a client goes on with a session, and takes no other.
+    only: Option<bool>,
+}
+
+impl Resume {
+    fn offer(&self) -> Option<ResumeOffer> {
+        let Self { to_server, to_client, grace, offers, .. } = *self;
+        offers.then_some(ResumeOffer { to_server, to_client, grace: grace.duration() })
+    }
+}
+
 /// Settings, then frames.
 pub fn run(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
+    let resumes = bytes.first().is_some_and(|first| first & 0x80 != 0);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
     let mut bytes = Vec::new();
     let protocol = match &setup.opening {
@@ -52,26 +77,49 @@ pub fn run(bytes: &[u8]) {
             ear.protocol()
         }
     };
-    while !u.is_empty() {
-        let Ok(frame) = Frame::arbitrary(&mut u) else { break };
-        frame.put(0, &mut bytes);
+    let resume = if resumes { Resume::arbitrary(&mut u).ok() } else { None };
+    if resume.is_some() {
+        // These have frames of their own.
+        bytes.clear();
     }
-    let Some(settings) = setup.knobs.settings(protocol) else { return };
-    let mut end = End::new(&setup, settings.limits(setup.limits.limits()), protocol);
+    while !u.is_empty() {
+        if resume.is_some() {
+            let Ok(frame) = resumable::Frame::arbitrary(&mut u) else { break };
+            frame.put(0, &Ends::default(), &mut bytes);
+        } else {
+            let Ok(frame) = Frame::arbitrary(&mut u) else { break };
+            frame.put(0, &mut bytes);
+        }
+    }
+    let Some(mut settings) = setup.knobs.settings(protocol) else { return };
+    if let Some(resume) = &resume {
+        settings = settings.resume(resume.offer());
+        if let Some(only) = resume.only {
+            settings = settings.resuming(SESSION, only);
+        }
+    }
+    let mut end = End::new(&setup, resume, settings.limits(setup.limits.limits()), protocol);
     end.receive(&bytes);
     end.time_out(settings);
 }
 
 struct End<'a> {
     setup: &'a Setup<'a>,
+    resume: Option<Resume>,
     connection: Connection,
     judge: Judge,
 }
 
 impl<'a> End<'a> {
-    fn new(setup: &'a Setup<'a>, settings: Settings, protocol: Protocol) -> Self {
+    fn new(
+        setup: &'a Setup<'a>,
+        resume: Option<Resume>,
+        settings: Settings,
+        protocol: Protocol,
+    ) -> Self {
         Self {
             setup,
+            resume,
             connection: Connection::new(settings, at(START)),
             judge: Judge::new(protocol),
         }
@@ -94,7 +142,7 @@ impl<'a> End<'a> {
                     match event {
                         Event::Hello(hello) => {
                             assert_eq!(self.connection.handle_received(now, &mut bytes), Ok(None));
-                            self.decide(&hello.offer);
+                            self.decide(&hello);
                         }
                         Event::Welcome(welcome) => self.accept(&welcome),
                         Event::Beat
@@ -119,18 +167,21 @@ impl<'a> End<'a> {
     }
 
     /// Negotiates as a server does, and lets our own client read the answer.
-    fn decide(&mut self, offer: &Offer) {
+    fn decide(&mut self, hello: &Hello<'_>) {
+        assert!(hello.resuming.is_none() || hello.resume.is_some(), "{hello:?}");
+        let offer = &hello.offer;
         let Some(terms) = self.setup.knobs.terms(self.setup.wake_bytes) else { return };
         let agreed = terms.agree(offer);
         model::check_agreement(&terms, offer, &agreed);
         let policy = self.connection.policy();
         let settings = Settings::new(policy).protocol(Protocol::V1).offer(*offer);
+        let settings = self.with_resume_of(settings, hello);
         let mut client = Connection::new(settings, at(START));
         match agreed {
             Ok(contract) => {
-                self.connection.welcome(at(START), 1, contract);
+                self.connection.welcome(at(START), SESSION, contract);
                 self.judge.welcomed();
-                let welcome = Welcome::new(1, 2, contract);
+                let welcome = self.answer_resume(Welcome::new(SESSION, 2, contract), hello);
                 let answer = welcome.encode();
                 let received = client.handle_received(at(START), &mut answer.as_slice());
                 assert_eq!(received, Ok(Some(Event::Welcome(Box::new(welcome)))), "to {offer:?}");
@@ -147,8 +198,58 @@ impl<'a> End<'a> {
         }
     }
 
+    /// The settings of the client that said this.
+    fn with_resume_of(&self, settings: Settings, hello: &Hello<'_>) -> Settings {
+        let settings = settings.resume(hello.resume);
+        match hello.resuming {
+            Some(resuming) => settings.resuming(SESSION, resuming.only),
+            None => settings,
+        }
+    }
+
+    fn answer_resume(&self, welcome: Welcome, hello: &Hello<'_>) -> Welcome {
+        if let Some(Resuming { received, proof, .. }) = hello.resuming {
+            return welcome.resumed(Resumed { received, proof });
+        }
+        let own = self.resume.and_then(|resume| resume.offer());
+        let Some((own, offered)) = own.zip(hello.resume) else { return welcome };
+        let agreed = offered.agree(own);
+        for (window, a, b) in [
+            (agreed.to_server, offered.to_server, own.to_server),
+            (agreed.to_client, offered.to_client, own.to_client),
+        ] {
+            let least = a.min(b);
+            assert!(window == least || (window == 0 && least < 16) || window == 1 << 30);
+            assert!(window <= least && (window == 0 || (16..=1 << 30).contains(&window)));
+        }
+        assert_eq!(agreed.grace, offered.grace.min(own.grace));
+        let key = Secret([1; 32]);
+        welcome.resume(Some(ResumeTerms { server: 7, key, agreed }))
+    }
+
+    /// Checks that a WELCOME answers what a client said of resuming.
+    fn check_resume(&self, welcome: &Welcome) {
+        let offered = self.resume.and_then(|resume| resume.offer());
+        if let Some(ResumeTerms { agreed, .. }) = welcome.resume {
+            let offered = offered.expect("it offered to keep something");
+            assert!(agreed.to_server <= offered.to_server, "{welcome:?}");
+            assert!(agreed.to_client <= offered.to_client, "{welcome:?}");
+            assert!(agreed.grace <= offered.grace, "{welcome:?}");
+        }
+        let only = self.resume.and_then(|resume| resume.only);
+        match (only, welcome.resumed) {
+            (None, resumed) => assert!(resumed.is_none() && welcome.lost.is_none(), "{welcome:?}"),
+            (Some(only), None) => assert!(!only, "{welcome:?}"),
+            (Some(_), Some(_)) => {
+                assert_eq!(welcome.session, SESSION);
+                assert!(welcome.resume.is_none() && welcome.lost.is_none(), "{welcome:?}");
+            }
+        }
+    }
+
     /// Checks that a client's contract fits its offer, and works.
     fn accept(&self, welcome: &Welcome) {
+        self.check_resume(welcome);
         let offer = self.setup.knobs.offer().expect("the connection was made with one");
         let Contract { to_server, to_client, wake_bytes, .. } = welcome.contract;
         assert_eq!(to_client.timeout().is_some(), offer.timeout().is_some());

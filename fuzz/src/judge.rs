@@ -38,7 +38,7 @@ impl Judge {
             (State::V0 | State::Opening { v0: true }, Event::Beat | Event::Data(_)) => State::V0,
             (State::Opening { .. }, Event::Hello(_)) => State::Deciding,
             (State::AwaitingWelcome, Event::Welcome(_)) => State::V1,
-            (State::V1, Event::Beat | Event::Promise(_) | Event::Data(_)) => State::V1,
+            (State::V1, Event::Beat | Event::Promise(_) | Event::Data(_) | Event::End) => State::V1,
             (State::AwaitingWelcome | State::V1, Event::Bye(_)) => State::Ended,
             (state, event) => panic!("{event:?} while {state:?}"),
         };

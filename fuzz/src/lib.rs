@@ -8,6 +8,7 @@
 mod books;
 pub mod connection;
 pub mod decode;
+mod half;
 pub mod handshake;
 mod judge;
 mod knobs;
@@ -17,4 +18,5 @@ pub mod pair;
 mod party;
 mod place;
 mod protocol;
+mod resumable;
 pub mod session;

@@ -56,7 +56,7 @@ pub(crate) struct Hello {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) struct Welcome {
-    session: u64,
+    pub(crate) session: u64,
     epoch: u64,
     durations: [Option<Span>; 7],
     wake_bytes: u32,
@@ -81,42 +81,46 @@ impl Hello {
 impl Frame<'_> {
     /// Appends the frame. `nonce` is the last one that the other end sent.
     pub(crate) fn put(&self, nonce: u64, to: &mut Vec<u8>) {
-        let header = to.len();
-        let kind = match self {
-            Self::V0Beat | Self::Beat(_) => 0,
-            Self::Data(_) => 1,
-            Self::Hello(_) => 2,
-            Self::Welcome(_) => 3,
-            Self::Bye(_) => 4,
-            Self::Pad(_) => 5,
+        match self {
+            Self::V0Beat => framed(0, to, |_| {}),
+            Self::Data(body) => framed(1, to, |to| to.extend_from_slice(body)),
+            Self::Beat(beat) => framed(0, to, |to| {
+                beat.put_numbers(nonce, to);
+                beat.put_tail(to);
+            }),
+            Self::Hello(hello) => framed(2, to, |to| {
+                hello.put(to);
+            }),
+            Self::Welcome(welcome) => framed(3, to, |to| {
+                welcome.put(to);
+            }),
+            Self::Bye(bye) => framed(4, to, |to| {
+                bye.put(to);
+            }),
+            Self::Pad(len) => {
+                framed(5, to, |to| to.extend(core::iter::repeat_n(0, usize::from(*len))))
+            }
             Self::Header { kind, len } => {
                 to.extend(i32::from(*kind).to_le_bytes());
                 to.extend(len.to_le_bytes());
-                return;
             }
-            Self::Bytes(bytes) => {
-                to.extend_from_slice(bytes);
-                return;
-            }
-        };
-        to.extend(i32::to_le_bytes(kind));
-        to.extend([0; 4]);
-        match self {
-            Self::V0Beat | Self::Header { .. } | Self::Bytes(_) => {}
-            Self::Data(body) => to.extend_from_slice(body),
-            Self::Beat(beat) => beat.put(nonce, to),
-            Self::Hello(hello) => hello.put(to),
-            Self::Welcome(welcome) => welcome.put(to),
-            Self::Bye(bye) => bye.put(to),
-            Self::Pad(len) => to.extend(core::iter::repeat_n(0, usize::from(*len))),
+            Self::Bytes(bytes) => to.extend_from_slice(bytes),
         }
-        let len = i32::try_from(to.len() - header - 8).expect("frames in here are short");
-        to[header + 4..header + 8].copy_from_slice(&len.to_le_bytes());
     }
 }
 
+/// Appends a frame with this body, and the right header.
+pub(crate) fn framed(kind: i32, to: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    let header = to.len();
+    to.extend(kind.to_le_bytes());
+    to.extend([0; 4]);
+    body(to);
+    let len = i32::try_from(to.len() - header - 8).expect("frames in here are short");
+    to[header + 4..header + 8].copy_from_slice(&len.to_le_bytes());
+}
+
 impl Beat {
-    fn put(&self, nonce: u64, to: &mut Vec<u8>) {
+    pub(crate) fn put_numbers(&self, nonce: u64, to: &mut Vec<u8>) {
         let echo = match self.echo {
             Echo::Nothing => 0,
             Echo::Last => nonce,
@@ -131,13 +135,16 @@ impl Beat {
         to.extend(self.promise.map_or(0, |span| span.0).to_le_bytes());
         to.extend(self.late_ms.to_le_bytes());
         to.extend([self.health, self.notices]);
+    }
+
+    pub(crate) fn put_tail(&self, to: &mut Vec<u8>) {
         // Often none, seldom too long.
         to.extend(core::iter::repeat_n(0x99, usize::from(self.tail).saturating_sub(128)));
     }
 }
 
 impl Hello {
-    fn put(&self, to: &mut Vec<u8>) {
+    pub(crate) fn put<'a>(&self, to: &'a mut Vec<u8>) -> Map<'a> {
         let mut map = Map::new(to);
         map.key(0).to.extend([0x82, self.versions.0 & 0x17, self.versions.1 & 0x17]);
         for (key, span) in (3..).zip(self.durations) {
@@ -159,11 +166,12 @@ impl Hello {
             last.unknown(self.unknown);
         }
         map.unknown(self.unknown);
+        map
     }
 }
 
 impl Welcome {
-    fn put(&self, to: &mut Vec<u8>) {
+    pub(crate) fn put<'a>(&self, to: &'a mut Vec<u8>) -> Map<'a> {
         let mut map = Map::new(to);
         map.key(0).to.push(1);
         map.key(1).u64(self.session);
@@ -173,11 +181,12 @@ impl Welcome {
         }
         map.key(10).u32(self.wake_bytes);
         map.unknown(self.unknown);
+        map
     }
 }
 
 impl Bye {
-    fn put(&self, to: &mut Vec<u8>) {
+    pub(crate) fn put<'a>(&self, to: &'a mut Vec<u8>) -> Map<'a> {
         let mut map = Map::new(to);
         map.key(0).u32(self.code);
         map.key(1).to.push(self.retry & 0x17);
@@ -185,46 +194,47 @@ impl Bye {
             map.span(2, Some(earliest));
             map.span(3, Some(latest));
         }
+        map
     }
 }
 
 /// A CBOR map of fewer than 24 entries.
-struct Map<'a> {
-    to: &'a mut Vec<u8>,
+pub(crate) struct Map<'a> {
+    pub(crate) to: &'a mut Vec<u8>,
     header: usize,
 }
 
 impl<'a> Map<'a> {
-    fn new(to: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(to: &'a mut Vec<u8>) -> Self {
         let header = to.len();
         to.push(0xa0);
         Self { to, header }
     }
 
-    fn key(&mut self, key: u8) -> &mut Self {
+    pub(crate) fn key(&mut self, key: u8) -> &mut Self {
         self.to[self.header] += 1;
         self.to.push(key);
         self
     }
 
-    fn u32(&mut self, value: u32) {
+    pub(crate) fn u32(&mut self, value: u32) {
         self.to.push(0x1a);
         self.to.extend(value.to_be_bytes());
     }
 
-    fn u64(&mut self, value: u64) {
+    pub(crate) fn u64(&mut self, value: u64) {
         self.to.push(0x1b);
         self.to.extend(value.to_be_bytes());
     }
 
-    fn span(&mut self, key: u8, span: Option<Span>) {
+    pub(crate) fn span(&mut self, key: u8, span: Option<Span>) {
         if let Some(span) = span {
             self.key(key).u32(span.0);
         }
     }
 
     /// An entry of a later version: an array of a text and null.
-    fn unknown(&mut self, yes: bool) {
+    pub(crate) fn unknown(&mut self, yes: bool) {
         if yes {
             self.key(20).to.extend([0x82, 0x61, b'x', 0xf6]);
             // And grease, whose key has three bytes.

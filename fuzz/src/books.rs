@@ -135,7 +135,9 @@ impl Books {
 
     pub(crate) fn owes_ack(&self) -> bool {
         let news = self.taken.bytes - self.told.bytes;
-        news > 0 && news >= (self.receive_window / 4).min(ACK_AT_MOST)
+        // The peer waits for the last of all.
+        let is_last = self.peer_has_ended && self.taken == self.received;
+        news > 0 && (is_last || news >= (self.receive_window / 4).min(ACK_AT_MOST))
     }
 
     /// Checks a position that this end writes.

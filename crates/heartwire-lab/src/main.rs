@@ -28,6 +28,12 @@ enum Command {
     Flood(flood::Args),
     /// Break the real programs between network namespaces.
     Net(Box<net::Args>),
+    /// Cut sessions off again and again while both ends send: they must lose nothing.
+    #[cfg(target_os = "linux")]
+    Cuts(net::cuts::Args),
+    /// Measure how much one connection carries with sessions that can be resumed, and without.
+    #[cfg(target_os = "linux")]
+    Throughput(net::throughput::Args),
     /// Benchmark a server: cost per connection and accuracy of its verdicts.
     #[cfg(target_os = "linux")]
     Bench(bench::Args),
@@ -47,6 +53,10 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Flood(args) => flood::run(&args),
         Command::Net(args) => net::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Cuts(args) => net::cuts::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Throughput(args) => net::throughput::run(&args),
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]

@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::detector::Detector;
 use super::fault::Fault;
-use super::{herd, impair, middlebox};
+use super::{cuts, herd, impair, middlebox, throughput};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -141,6 +141,12 @@ pub(super) enum Part {
     /// Play many healthy clients.
     #[command(hide = true)]
     Herd(herd::Args),
+    /// Play an end of sessions that are cut off.
+    #[command(hide = true)]
+    Cut(cuts::EndArgs),
+    /// Play an end of a connection with bulk data.
+    #[command(hide = true)]
+    Bulk(throughput::EndArgs),
 }
 
 /// Sections of the lab.

@@ -120,7 +120,9 @@ impl Herd {
         telling.expect(Side::Server, "listening", PATIENCE)?;
         let args =
             herd::Args::typed(SERVER, protocol, self.clients, &self.trial.policy(Side::Client)?);
-        let mut clients = Program::herd(&topology.client, &this_program()?, &args, &tell)?;
+        let program = this_program()?;
+        let side = Side::Client;
+        let mut clients = Program::part(side, &topology.client, &program, "herd", &args, &tell)?;
         telling.expect(Side::Client, "all_online", PATIENCE)?;
 
         let start = Instant::now();

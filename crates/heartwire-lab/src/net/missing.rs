@@ -8,9 +8,10 @@ use super::command::is_installed;
 use super::namespace::{Maker, Namespace, this_program};
 
 /// The programs that the lab runs, and where Debian has them.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("ss", "iproute2"),
+    ("tc", "iproute2"),
     ("nft", "nftables"),
     ("conntrack", "conntrack"),
     ("sysctl", "procps"),

@@ -2,7 +2,8 @@
 //!
 //! [`run`] makes three namespaces for each cell of a matrix, a client, a router and a server, runs
 //! `heartwire serve` and `heartwire connect` in them, makes a fault, and compares what both ends
-//! say of it with what [`heartwire_plan`] says they will.
+//! say of it with what [`heartwire_plan`] says they will. [`cuts`] does it again and again to the
+//! library's sessions that can be resumed, and [`throughput`] measures what these cost.
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ mod both;
 mod cell;
 #[cfg(target_os = "linux")]
 mod command;
+#[cfg(target_os = "linux")]
+pub mod cuts;
 #[cfg(target_os = "linux")]
 mod detector;
 #[cfg(target_os = "linux")]
@@ -52,7 +55,11 @@ mod report;
 #[cfg(target_os = "linux")]
 mod run;
 #[cfg(target_os = "linux")]
+mod size;
+#[cfg(target_os = "linux")]
 mod stop;
+#[cfg(target_os = "linux")]
+pub mod throughput;
 #[cfg(target_os = "linux")]
 mod topology;
 

@@ -57,8 +57,12 @@ impl Told {
     }
 
     fn ended(side: Side) -> Self {
-        let (at, fields) = (SystemTime::now(), Value::Null);
-        Self { side, at, event: ENDED.to_owned(), fields }
+        Self { event: ENDED.to_owned(), ..Self::nothing(side) }
+    }
+
+    /// An event without a name and without fields.
+    pub(super) fn nothing(side: Side) -> Self {
+        Self { side, at: SystemTime::now(), event: String::new(), fields: Value::Null }
     }
 
     /// A field that is text; empty if there is none of that name.
@@ -71,9 +75,19 @@ impl Told {
         self.fields.get(field).and_then(Value::as_f64).unwrap_or_default()
     }
 
+    /// A field that counts something; zero if there is none of that name.
+    pub(super) fn count(&self, field: &str) -> u64 {
+        self.fields.get(field).and_then(Value::as_u64).unwrap_or_default()
+    }
+
     /// How many beats were heard; zero if there is no such field.
     pub(super) fn beats(&self) -> u64 {
-        self.fields.get("beats").and_then(Value::as_u64).unwrap_or_default()
+        self.count("beats")
+    }
+
+    /// All fields.
+    pub(super) const fn fields(&self) -> &Value {
+        &self.fields
     }
 }
 
@@ -125,20 +139,23 @@ impl Program {
         Ok(this)
     }
 
-    /// Starts this program as a [herd](super::herd) with these arguments. Its events go to `tell`.
-    pub(super) fn herd(
+    /// Starts this program as that [part](super::Part) with these arguments. Its events go to
+    /// `tell`.
+    pub(super) fn part(
+        side: Side,
         namespace: &Namespace,
         this_program: &Path,
+        part: &str,
         args: &[String],
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(this_program);
-        command.args(["net", "herd"]).args(args);
+        command.args(["net", part]).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
         this.stdin = this.process.stdin.take();
-        this.listen(Side::Client, events.context("no output")?, tell);
+        this.listen(side, events.context("no output")?, tell);
         this.note(complaints.context("no errors")?);
         Ok(this)
     }

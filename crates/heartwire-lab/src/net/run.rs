@@ -20,7 +20,7 @@ use super::links::{Link, profiles};
 use super::namespace::{Maker, remove_leftovers};
 use super::report::{self, Machine, Matrix, Report};
 use super::stop::Stop;
-use super::{herd, impair, middlebox, missing, pool, run_simulator_alone};
+use super::{cuts, herd, impair, middlebox, missing, pool, run_simulator_alone, throughput};
 use crate::output::{print, say};
 
 /// How long data is sent over each bad link.
@@ -87,6 +87,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Part::Impair(args) => impair::run(args)?,
             Part::Middlebox(args) => middlebox::run(args)?,
             Part::Herd(args) => herd::run(args)?,
+            Part::Cut(args) => cuts::run_end(args)?,
+            Part::Bulk(args) => throughput::run_end(args)?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -161,8 +163,7 @@ struct Work {
 
 impl Work {
     fn of(args: &Args) -> Self {
-        // Without a standard generator this differs from run to run as much as it must.
-        let seed = args.seed.unwrap_or_else(|| fastrand::Rng::with_seed(now_in_nanos()).u64(..));
+        let seed = args.seed.unwrap_or_else(random_seed);
         let mut this = Self {
             cells: Vec::new(),
             far_path: None,
@@ -290,7 +291,7 @@ impl Work {
         jobs: &[J],
         work: impl Fn(usize, &J) -> anyhow::Result<R> + Sync,
     ) -> Vec<anyhow::Result<R>> {
-        let mut progress = Progress { what, all: jobs.len(), done: 0, failed: 0 };
+        let mut progress = Progress::new(what, jobs.len());
         let work = |number, job: &J| (!lab.stop.is_asked()).then(|| work(first + number, job));
         pool::run_all(self.jobs, jobs, work, |outcome| progress.step(outcome.is_err()))
     }
@@ -343,15 +344,17 @@ fn cells(
     cells
 }
 
-fn now_in_nanos() -> u64 {
+/// A seed. Without a standard generator it differs from run to run as much as it must.
+pub(super) fn random_seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    let nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+    fastrand::Rng::with_seed(nanos).u64(..)
 }
 
 /// Progress of a section, on standard error: one line that changes on a terminal, else one for each
 /// tenth.
 #[derive(Debug)]
-struct Progress {
+pub(super) struct Progress {
     what: &'static str,
     all: usize,
     done: usize,
@@ -359,7 +362,11 @@ struct Progress {
 }
 
 impl Progress {
-    fn step(&mut self, failed: bool) {
+    pub(super) const fn new(what: &'static str, all: usize) -> Self {
+        Self { what, all, done: 0, failed: 0 }
+    }
+
+    pub(super) fn step(&mut self, failed: bool) {
         self.done += 1;
         self.failed += usize::from(failed);
         let failed = if self.failed == 0 {

@@ -79,6 +79,17 @@ impl Topology {
         Ok(Self { _impairer: impairer, client, router, server })
     }
 
+    /// Limits how much the router forwards, each way, as `tc` writes it: `100mbit`.
+    pub(super) fn limit_rate(&self, rate: &str) -> anyhow::Result<()> {
+        for interface in [TO_CLIENT, TO_SERVER] {
+            let mut tc = self.router.command("tc");
+            tc.args(["qdisc", "add", "dev", interface, "root", "tbf", "rate", rate]);
+            // Twice as much as the kernel hands over at once, and a queue as routers have it.
+            run(tc.args(["burst", "128kb", "latency", "50ms"])).map(drop)?;
+        }
+        Ok(())
+    }
+
     /// Adds a rule for packets that the router forwards.
     pub(super) fn add_rules(&self, rules: &[&str]) -> anyhow::Result<()> {
         // In one go: the kernel takes all of them at the same moment.

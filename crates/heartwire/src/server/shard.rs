@@ -351,6 +351,8 @@ pub struct SessionView<'a, S> {
     pub is_unread: bool,
     /// Bytes that wait to be written.
     pub queued: usize,
+    /// Memory allocated for its buffers, in bytes.
+    pub held: u32,
 }
 
 impl<W: ServerWorld, H> Shard<W, H> {
@@ -382,6 +384,7 @@ impl<W: ServerWorld, H> Shard<W, H> {
             is_away: session.is_away(),
             is_unread: session.is_unread,
             queued: session.queued(),
+            held: session.held,
         })
     }
 }

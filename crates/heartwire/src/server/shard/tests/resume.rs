@@ -2,6 +2,8 @@
 
 mod away;
 mod link;
+mod refused;
+mod window;
 
 use core::time::Duration;
 

@@ -39,6 +39,7 @@ mod peer;
 #[cfg(unix)]
 mod process;
 mod proxy;
+mod resume;
 mod server;
 mod skip;
 
@@ -55,6 +56,7 @@ pub use peer::{Beating, End, Got, Peer};
 #[cfg(unix)]
 pub use process::Process;
 pub use proxy::{Proxy, Way};
+pub use resume::{Resumable, after};
 pub use server::{Offline, ServerRig, echo, verdict_of};
 pub use skip::skip;
 

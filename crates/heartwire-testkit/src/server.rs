@@ -26,8 +26,8 @@ pub struct Offline {
 ///
 /// Each event must be legal after the ones before: `Online` first, with a new id, and under a name
 /// only when all sessions of that name with lower epochs are offline; then the rest; after a
-/// `Verdict` only the `Offline` with that verdict; nothing after the `Offline`. `Paused`, which a
-/// busy machine may add at any time, is skipped and kept in [`pauses`](Self::pauses).
+/// `Verdict` only the `Away` or `Offline` with that verdict; nothing after the `Offline`. `Paused`,
+/// which a busy machine may add at any time, is skipped and kept in [`pauses`](Self::pauses).
 #[derive(Debug)]
 pub struct ServerRig {
     server: Server,
@@ -43,6 +43,7 @@ pub struct ServerRig {
 struct Live {
     peer: SocketAddr,
     is_v1: bool,
+    is_away: bool,
     verdict: Option<Verdict>,
 }
 
@@ -330,7 +331,8 @@ impl ServerRig {
         match event {
             Event::Online { id, peer, agreed } => {
                 assert!(self.seen.insert(*id), "{id:?} is used twice");
-                let live = Live { peer: *peer, is_v1: agreed.is_some(), verdict: None };
+                let live =
+                    Live { peer: *peer, is_v1: agreed.is_some(), is_away: false, verdict: None };
                 self.live.insert(*id, live);
                 let Some(agreed) = agreed else { return };
                 if let Some(name) = &agreed.name {
@@ -364,6 +366,18 @@ impl ServerRig {
                 for (_, holder) in self.names.values_mut() {
                     *holder = holder.filter(|holder| holder != id);
                 }
+            }
+            Event::Away { id, peer, reason, .. } => {
+                let live = self.live.get_mut(id).expect("it was online");
+                assert_eq!((live.peer, live.is_away), (*peer, false), "{event:?}");
+                if let Some(verdict) = live.verdict.take() {
+                    assert_eq!(*reason, Reason::Dead(verdict));
+                }
+                live.is_away = true;
+            }
+            Event::Back { id, peer, .. } => {
+                let live = self.live.get_mut(id).expect("it was online");
+                (live.peer, live.is_away) = (*peer, false);
             }
             _ => {}
         }

@@ -1,9 +1,16 @@
 //! The sharded server with TLS, over the loopback.
 
+use std::io::Write;
+
 use heartwire::Reason;
 use heartwire::server::limits::Limits;
-use heartwire::server::{Control, Event, Protocols};
-use heartwire_testkit::{DATA, HEART, Latch, Peer as Plain, ServerRig, frame};
+use heartwire::server::{Control, Event, Protocols, Resume};
+use heartwire::v1::Welcome;
+use heartwire_core::resume::Position;
+use heartwire_testkit::{
+    DATA, Got, HEART, Latch, Peer as Plain, Resumable, ServerRig, after, beat_of, frame, header,
+    patient,
+};
 
 use super::peer::{End, Peer, Rig, write_anyway};
 
@@ -203,4 +210,48 @@ fn many_clients_at_once_all_get_in_and_take_turns() {
     }
     peers.iter().for_each(|_| drop(rig.online()));
     rig.handle().shutdown();
+}
+
+/// The first shard accepts for both: the second connection comes to the other one, which hands it
+/// over with the state of its TLS.
+#[test]
+fn a_session_goes_on_on_another_connection_with_tls() {
+    let mut rig = Rig::start(|config| {
+        let config = config.protocols(Protocols::V1).policy(patient());
+        config.threads(2).reuse_port(false).resume(Resume::new())
+    });
+    let mut peer = rig.connect();
+    peer.send(&Resumable::hello().encode());
+    let mut session = Resumable::of(&welcome(&mut peer));
+    let id = rig.expect_online(&peer);
+    peer.send(&frame(HEART, &beat_of(1).encode()));
+    peer.data(b"first");
+    rig.expect_data(id, b"first");
+    // A record is cut off, as is the connection.
+    let records = peer.records(&frame(DATA, b"second"));
+    peer.stream.write_all(&records[..20]).unwrap();
+    peer.hang_up();
+    let Event::Away { reason, .. } = rig.next() else { panic!("not away") };
+    assert_eq!(reason, Reason::Truncated);
+    rig.handle().send(id, b"while it is away").unwrap();
+    let mut peer = rig.connect();
+    peer.send(&session.resuming(Position::default()));
+    assert_eq!(session.resumed(&welcome(&mut peer)), after(&[b"first"]));
+    assert!(matches!(rig.next(), Event::Back { .. }));
+    // Its beat comes first.
+    assert_eq!(peer.hear(8 + 48)[..8], header(HEART, 48));
+    peer.expect_data(b"while it is away");
+    peer.data(b"second");
+    rig.expect_data(id, b"second");
+    rig.finish();
+}
+
+#[track_caller]
+fn welcome(peer: &mut Peer) -> Welcome {
+    let header: [u8; 8] = peer.hear(8).try_into().unwrap();
+    let len = usize::try_from(i32::from_le_bytes(header[4..].try_into().unwrap())).unwrap();
+    match Got::of_frame(header, &peer.hear(len)) {
+        Got::Welcome(welcome) => welcome,
+        other => panic!("not welcome: {other:?}"),
+    }
 }

@@ -11,6 +11,7 @@ mod names;
 mod promise;
 mod rejected;
 mod resuming;
+mod resuming_by_hand;
 mod states;
 
 use heartwire::server::ServerConfig;

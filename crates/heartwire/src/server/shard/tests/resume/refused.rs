@@ -75,11 +75,12 @@ fn a_link_whose_number_was_there_is_refused() {
     let unauthorized = (ByeCode::Unauthorized, RetryHint::AtWill);
     // Recorded on the path, and sent again.
     assert_eq!(is_refused(&mut rig, &mut client, &first), unauthorized);
-    client.link = 2;
-    let same = client.resuming(Position::default());
     client.resume(&mut rig, Position::default());
     rig.back(id, ms(0));
     client.lose(&mut rig, id);
+    // With the number of the last link.
+    client.link -= 1;
+    let same = client.resuming(Position::default());
     assert_eq!(is_refused(&mut rig, &mut client, &same), unauthorized);
 }
 

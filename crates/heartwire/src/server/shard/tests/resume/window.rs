@@ -145,13 +145,15 @@ fn filling(config: ServerConfig) -> (Rig, Arc<Mutex<Vec<usize>>>) {
         assert_eq!(error, CommandError::Full);
         fills.lock().unwrap().push(count);
     };
-    let rig = Rig::acting(config, move |event, control| match event {
-        Event::Data { id, data } if *data == b"go" => fill(*id, control),
-        Event::Room { id } => fill(*id, control),
-        Event::Data { id, data } if *data == b"long" => {
-            assert_eq!(control.send(*id, &[0; 493]), Err(CommandError::TooLong));
+    let rig = Rig::acting(config, move |event, control| {
+        if let Event::Room { id } = event {
+            return fill(*id, control);
         }
-        _ => {}
+        let Event::Data { id, data } = event else { return };
+        match *data {
+            b"go" => fill(*id, control),
+            _ => assert_eq!(control.send(*id, &[0; 493]), Err(CommandError::TooLong)),
+        }
     });
     (rig, sent)
 }

@@ -353,10 +353,6 @@ impl ServerRig {
                 }
                 other => panic!("{event:?} came for a session that is {other:?}"),
             },
-            Event::Back { id, peer, .. } => {
-                let live = self.live.get_mut(id).expect("it was online");
-                (live.peer, live.verdict) = (*peer, None);
-            }
             Event::Offline { id, peer, reason, .. } => {
                 let live = self.live.remove(id).expect("it was online");
                 assert_eq!(live.peer, *peer, "{event:?}");

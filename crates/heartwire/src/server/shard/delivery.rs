@@ -64,9 +64,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let len = HEADER_LEN + data.map_or(0, <[u8]>::len);
         let Some((session, _)) = self.state.find(id) else { return };
         if let Some(ledger) = session.ledger() {
-            // An END may be the last thing that a session waits for.
-            let wake_at = if data.is_some() { ledger.until_ack() } else { 0 };
-            self.state.untaken = Some(Untaken { id, len, wake_at });
+            self.state.untaken = Some(Untaken { id, len, wake_at: ledger.until_ack() });
         }
         self.tell(data.map_or(Event::Ended { id }, |data| Event::Data { id, data }));
         // Unless it goes on to another thread, the application has it now.

@@ -237,6 +237,8 @@ fn each_direction_ends_by_itself_and_the_session_after_both() {
     rig.run();
     assert_eq!(rig.next(), Event::Ended { id });
     rig.expect_nothing();
+    // The client waits for no more than this.
+    assert_eq!(client.toy.got_but_beats(), [Got::Ack(after(&[b"1", b"bye", b"", b""]))]);
     // With the END it has taken over everything.
     client.acknowledge(after(&[b"1", b"bye", b""]));
     rig.run();

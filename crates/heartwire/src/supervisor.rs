@@ -253,10 +253,11 @@ impl Drop for Entry {
 /// The events of all connections, each with the name of its connection. Events of one connection
 /// come in the order in which they happened.
 ///
-/// Take them promptly: when the queue is full, *every* connection stops reading, and what the
-/// servers send waits in the kernel. The connections still send beats and messages, do not declare
-/// a server dead whose bytes they have not read, and can reconnect and be closed.
-/// [`client::Events`](crate::client::Events) says which events each connection keeps meanwhile.
+/// Take them promptly: when the queue is full, *every* connection stops reading, except those whose
+/// session can be [resumed](ClientConfig::resume), and what the servers send waits in the kernel.
+/// The connections still send beats and messages, do not declare a server dead whose bytes they
+/// have not read, and can reconnect and be closed. [`client::Events`](crate::client::Events) says
+/// which events each connection keeps meanwhile.
 /// After this is dropped, the connections go on, and read and discard what the servers send.
 #[derive(Debug)]
 pub struct Events {

@@ -283,6 +283,9 @@ impl Reports {
 /// them. After a connection is lost, the client goes on reading what had arrived on it while the
 /// application takes at least one event per second.
 ///
+/// In a session that can be [resumed](super::ClientConfig::resume) the client reads on, and keeps
+/// what the server sends, at most a [window](super::Resume::window), and drops none of it.
+///
 /// After this is dropped, the client goes on, and reads and discards what the server sends.
 #[derive(Debug)]
 pub struct Events {

@@ -2,6 +2,7 @@
 
 mod closing;
 mod ends;
+mod random;
 mod windows;
 
 use core::iter;

@@ -39,6 +39,8 @@ pub(super) struct Inbox {
     /// Room for events, and for those of new clients.
     pub(super) room: usize,
     pub(super) has_room_for_newcomers: bool,
+    /// There is room for all events when a shard has asked so many more times.
+    pub(super) frees_room_when_asked: Option<usize>,
 }
 
 type Act = Box<dyn FnMut(&Event<&[u8]>, &mut Control<'_>) + Send>;
@@ -73,7 +75,15 @@ impl Handler for Application {
     }
 
     fn has_room(&mut self, _shard: &Waker) -> bool {
-        self.inbox.lock().unwrap().room > 0
+        let mut inbox = self.inbox.lock().unwrap();
+        inbox.frees_room_when_asked = match inbox.frees_room_when_asked {
+            Some(0) => {
+                inbox.room = usize::MAX;
+                None
+            }
+            asked => asked.map(|left| left - 1),
+        };
+        inbox.room > 0
     }
 
     fn has_room_for_newcomers(&mut self, _shard: &Waker) -> bool {
@@ -136,6 +146,7 @@ impl Rig {
             rejected: Vec::new(),
             room: usize::MAX,
             has_room_for_newcomers: true,
+            frees_room_when_asked: None,
         };
         let application = Application {
             inbox: Arc::new(Mutex::new(inbox)),

@@ -146,7 +146,7 @@ proptest! {
     ) {
         let mut outbound = Outbound::default();
         let mut written = Vec::new();
-        let (mut data, mut beats, mut most) = (0_u32, 0_u32, 0);
+        let (mut data, mut beats, mut most_log, mut most_lane) = (0_u32, 0_u32, 0, 0);
         for (step, len) in steps {
             match step {
                 0 => {
@@ -165,9 +165,10 @@ proptest! {
                     outbound.release(outbound.written_whole());
                 }
             }
-            // With the written part of a frame.
-            most = most.max(outbound.waiting_len() + HEADER_LEN + 204);
-            prop_assert!(outbound.capacity() <= 2 * most);
+            // Each grows to twice of what it needs.
+            most_log = most_log.max(outbound.log.len());
+            most_lane = most_lane.max(outbound.lane.len());
+            prop_assert!(outbound.capacity() <= 2 * (most_log + most_lane));
         }
         written.extend(write(&mut outbound, usize::MAX));
         let (mut next_data, mut next_beat) = (0, 0);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use heartwire_core::resume::Position;
-use heartwire_core::v1::ByeCode;
+use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{END, Got, frame, ms};
 
 use super::{Client, WINDOW, after, data, resumable};
@@ -107,6 +107,53 @@ fn data_that_was_kept_is_handed_over_before_the_session_ends() {
     rig.run();
     rig.told_online();
     assert_eq!(super::welcome_of(&client.toy).lost, Some(after(&[b"1", b"2"])));
+}
+
+/// An application that disconnects a client wants nothing more of it.
+#[test]
+fn data_that_was_kept_of_a_client_that_is_disconnected_was_not_taken_over() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    client.toy.data(b"taken");
+    rig.run();
+    rig.expect_data(id, b"taken");
+    rig.inbox().room = 0;
+    client.toy.data(b"kept");
+    client.toy.data(b"kept");
+    rig.run();
+    rig.handle.kick_with(id, RetryHint::AtWill, "").unwrap();
+    rig.run();
+    assert_eq!(rig.gone(id).0, Reason::Kicked);
+    client.come_back(&mut rig, Position::default());
+    rig.told_online();
+    assert_eq!(super::welcome_of(&client.toy).lost, Some(after(&[b"taken"])));
+}
+
+/// Though there is room when the next data comes: the order stays.
+#[test]
+fn data_waits_behind_data_that_was_kept() {
+    let mut rig = Rig::start(resumable());
+    let ((client, id), (other, other_id)) = (Client::online(&mut rig), Client::online(&mut rig));
+    rig.inbox().room = 0;
+    client.toy.data(b"kept");
+    rig.run();
+    // There is room from the middle of a turn on.
+    rig.inbox().frees_room_when_asked = Some(2);
+    other.toy.data(b"other");
+    client.toy.data(b"later");
+    rig.run();
+    rig.leave_room(usize::MAX);
+    rig.run();
+    let told: Vec<_> = rig.inbox().events.drain(..).collect();
+    let of = |of: SessionId| {
+        let data = |event: &Event<Vec<u8>>| match event {
+            Event::Data { id, data } if *id == of => Some(data.clone()),
+            _ => None,
+        };
+        told.iter().filter_map(data).collect::<Vec<_>>()
+    };
+    assert_eq!(of(id), [b"kept".to_vec(), b"later".to_vec()]);
+    assert_eq!(of(other_id), [b"other".to_vec()]);
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub mod internal {
         pub use crate::codec::*;
     }
     pub mod v1 {
-        pub use crate::v1::beat::{BEAT_LEN, Beat, MAX_BEAT_LEN};
+        pub use crate::v1::beat::{BEAT_LEN, Beat, MAX_BEAT_LEN, RESUMABLE_BEAT_LEN};
         pub use crate::v1::handshake::{MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
     }
 }

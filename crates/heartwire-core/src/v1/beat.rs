@@ -8,7 +8,7 @@ use crate::frame;
 pub const BEAT_LEN: usize = 32;
 /// The same in a session that can be resumed: the position of what the sender has taken over
 /// follows.
-pub(crate) const RESUMABLE_BEAT_LEN: usize = BEAT_LEN + frame::ACK_LEN;
+pub const RESUMABLE_BEAT_LEN: usize = BEAT_LEN + frame::ACK_LEN;
 /// Longest body of a beat: room for what later versions append. It is skipped.
 pub const MAX_BEAT_LEN: usize = 128;
 

@@ -211,7 +211,9 @@ impl<W: ServerWorld> Agenda<W> {
 
     fn mark(&self, session: &Session<W::Socket>) -> u32 {
         match session.link.connection.spoken() {
-            Spoken::V1 if session.link.looks_often_enough() => self.config.mark_v1,
+            Spoken::V1 if session.link.looks_often_enough() => {
+                self.config.mark_v1(session.link.connection.contract())
+            }
             Spoken::V0 | Spoken::Raw => self.config.mark_v0,
             // The handshake never waits.
             Spoken::V1 | Spoken::Unknown => 1,

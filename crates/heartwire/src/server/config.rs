@@ -279,29 +279,22 @@ impl ServerConfig {
         if self.tls.is_some() { u32::try_from(RECORD_OVERHEAD).unwrap_or(u32::MAX) } else { 0 }
     }
 
-    /// Bytes of plaintext in one write that wake a shard, for sessions on v1.
-    pub(super) fn wake_bytes(&self, coalesces: bool) -> u32 {
+    /// Bytes of plaintext in one write that wake a shard, for sessions on v1 whose beats have
+    /// bodies of this length.
+    pub(super) fn wake_bytes(&self, coalesces: bool, beat_len: usize) -> u32 {
         if !coalesces {
             return 1;
         }
         let beats = self.coalesce.unwrap_or(Self::COALESCE_V1);
-        let beat_len = u32::try_from(frame::HEADER_LEN + BEAT_LEN).unwrap_or(u32::MAX);
+        let beat_len = u32::try_from(frame::HEADER_LEN + beat_len).unwrap_or(u32::MAX);
         let mark = u32::from(beats).saturating_mul(beat_len + self.overhead()).saturating_add(1);
         // A client pads up to this with at most one frame. TLS adds its overhead to that.
         mark.saturating_sub(self.overhead()).clamp(1, MAX_PAD_LEN)
     }
 
-    /// The receive low-water mark of v1 sockets, which a write of `wake_bytes` just reaches.
-    pub(super) fn wake_mark(&self, coalesces: bool) -> u32 {
-        match self.wake_bytes(coalesces) {
-            1 => 1,
-            bytes => bytes + self.overhead(),
-        }
-    }
-
     pub(super) fn terms(&self, coalesces: bool) -> Terms {
         let offer = self.offer.unwrap_or_else(|| Offer::new(&self.policy));
-        Terms::new(offer).wake_bytes(self.wake_bytes(coalesces))
+        Terms::new(offer).wake_bytes(self.wake_bytes(coalesces, BEAT_LEN))
     }
 
     pub(super) fn frame_limits(&self) -> FrameLimits {

@@ -89,6 +89,7 @@ use auth::Tokens;
 use channel::{Forward, channel};
 use heartwire_core::FrameLimits;
 use heartwire_core::internal::codec;
+use heartwire_core::internal::v1::BEAT_LEN;
 use heartwire_core::v1::RetryHint;
 use listener::Places;
 use mailbox::{Command, Mailbox};
@@ -127,7 +128,7 @@ pub struct Report {
     /// [coalescing](ServerConfig::coalesce) and with TLS.
     pub wake_bytes_v0: u32,
     /// The same on protocol v1. Clients know it from the WELCOME, and pad shorter data that must
-    /// not wait.
+    /// not wait. More for sessions that can be resumed: as many beats, which are longer there.
     pub wake_bytes_v1: u32,
 }
 
@@ -168,7 +169,7 @@ impl Server {
                 frames: config.frame_limits(),
                 max_pending: config.max_pending(),
                 wake_bytes_v0: config.receive_mark(coalesces),
-                wake_bytes_v1: config.wake_bytes(coalesces),
+                wake_bytes_v1: config.wake_bytes(coalesces, BEAT_LEN),
             },
         };
         for ((reactor, shard), index) in reactors.into_iter().zip(shards).zip(0_usize..) {

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::v1::Terms;
+use heartwire_core::internal::v1::RESUMABLE_BEAT_LEN;
+use heartwire_core::v1::{Contract, Terms};
 use heartwire_core::{Protocol, Settings};
 
 use crate::server::agenda::Held;
@@ -16,9 +17,12 @@ pub(in crate::server) struct ShardConfig {
     pub(in crate::server) settings: Settings,
     /// The terms offered to clients on v1.
     pub(in crate::server) terms: Terms,
-    /// The receive low-water marks of sessions on v0 and on v1.
+    /// The bytes that wake a shard, of sessions whose beats are longer because they can be resumed.
+    pub(in crate::server) resumable_wake_bytes: u32,
+    /// The receive low-water mark of sessions on v0.
     pub(in crate::server) mark_v0: u32,
-    pub(in crate::server) mark_v1: u32,
+    /// Bytes that TLS adds to each write of a client.
+    overhead: u32,
     pub(in crate::server) tls_handshake_timeout: TlsTimeouts,
     /// Maximum bytes that a shard may buffer.
     pub(in crate::server) held: Held,
@@ -38,13 +42,22 @@ impl ShardConfig {
         if is_refused { self.settings.protocol(Protocol::V1Only) } else { self.settings }
     }
 
+    /// The receive low-water mark of a session on v1, which a write of `wake_bytes` just reaches.
+    pub(in crate::server) fn mark_v1(&self, contract: Option<&Contract>) -> u32 {
+        match contract.map_or(1, |contract| contract.wake_bytes) {
+            0 | 1 => 1,
+            bytes => bytes.saturating_add(self.overhead),
+        }
+    }
+
     /// `coalesces`: whether beats may wait in the kernel.
     pub(in crate::server) fn new(config: &ServerConfig, coalesces: bool) -> Self {
         Self {
             settings: config.settings(),
             terms: config.terms(coalesces),
             mark_v0: config.receive_mark(coalesces),
-            mark_v1: config.wake_mark(coalesces),
+            resumable_wake_bytes: config.wake_bytes(coalesces, RESUMABLE_BEAT_LEN),
+            overhead: config.overhead(),
             tls_handshake_timeout: config.tls_timeouts(),
             held: config.held_per_shard(),
             max_pending: config.max_pending_per_shard(),

@@ -38,7 +38,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             },
         };
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        let contract = match agenda.config.terms.agree(&hello.offer) {
+        let mut contract = match agenda.config.terms.agree(&hello.offer) {
             Ok(contract) => contract,
             Err(conflict) => {
                 let detail = conflict.to_string();
@@ -51,11 +51,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return reject(session, agenda, ByeCode::Protocol, RetryHint::Never, &detail);
         }
         let mut identity = hello.name.map(|name| Identity { name: name.into(), epoch: 0 });
+        let resume = self.agree_to_resume(slot, hello.resume);
+        if resume.is_some() {
+            contract.wake_bytes = self.state.agenda.config.resumable_wake_bytes;
+        }
         let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
         let mut client = Box::new(Applicant {
             agreed: Box::new(Agreed { name: None, epoch: 0, agent, last, contract }),
             claimant: Claimant { principal, instance: hello.instance.filter(|_| !forgets) },
-            resume: self.agree_to_resume(slot, hello.resume),
+            resume,
             resuming: None,
             lost: None,
         });

@@ -3,7 +3,7 @@
 use heartwire_core::resume::Position;
 use heartwire_testkit::{Got, data as data_frame, ms};
 
-use super::{Client, after, data, resumable};
+use super::{Client, after, data, resumable, welcome_of};
 use crate::server::rig::Rig;
 use crate::server::{Event, limits::Admission};
 use crate::{Reason, Replayed, Undelivered};
@@ -182,4 +182,22 @@ fn bytes_that_come_with_the_hello_are_read_after_the_welcome() {
     rig.expect_data(id, b"1");
     rig.expect_data(id, b"2");
     assert!(matches!(client.toy.got()[..], [Got::Welcome(_), Got::Beat(_)]));
+}
+
+#[test]
+fn as_many_of_the_longer_beats_wait_until_a_byte_more_wakes_the_shard() {
+    let mut rig = Rig::start(resumable().coalesce(4));
+    let hello = Client::hello(None, None);
+    let mut plain = hello;
+    plain.resume = None;
+    for (hello, wake_bytes) in [(hello, 4 * 56 + 1), (plain, 4 * 40 + 1)] {
+        let toy = rig.door.connect();
+        toy.send(&hello.encode());
+        rig.run();
+        rig.told_online();
+        assert_eq!(welcome_of(&toy).contract.wake_bytes, wake_bytes);
+        toy.beat_with(|_| {});
+        rig.run();
+        assert_eq!(u32::try_from(toy.state().receive_mark), Ok(wake_bytes));
+    }
 }

@@ -18,6 +18,8 @@ Examples:
       put the load on a running server, and measure its process
   heartwire-lab bench --compare --connections 15000
       the same load on three baselines and on this server, as a Markdown table with ratios
+  heartwire-lab bench --pairs 5 --connections 15000 --time 15s --no-freeze
+      what it costs that sessions can be resumed, while they are idle
 
 The load is open-loop: a beat that is late is sent late, never left out. The report says how late
 the generator was, and warns if it was the bottleneck. Give --time as a multiple of --timeout:
@@ -80,6 +82,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["server", "compare"])]
     pub(super) both: bool,
 
+    /// Sessions that can be resumed (protocol v1).
+    #[arg(long, conflicts_with_all = ["server", "compare", "pairs"])]
+    pub(super) resume: bool,
+
     /// The server's threads [default: as `serve`; with --compare 1, as the baselines have].
     #[arg(
         long,
@@ -118,6 +124,16 @@ pub struct Args {
         value_parser = clap::value_parser!(u16).range(1..=100)
     )]
     pub(super) rounds: u16,
+
+    /// Measure sessions that cannot be resumed and sessions that can, in turn, this many times, and
+    /// print the ratios of the medians (protocol v1).
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with_all = ["server", "compare"],
+        value_parser = clap::value_parser!(u16).range(1..=100)
+    )]
+    pub(super) pairs: Option<u16>,
 
     /// How to print the report.
     #[arg(long, value_enum, default_value_t = Format::Text)]

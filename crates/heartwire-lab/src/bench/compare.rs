@@ -23,6 +23,7 @@ fn contenders(shards: u16) -> [Contender; 10] {
         protocol,
         both,
         tls: false,
+        resume: false,
     };
     let plain = |coalesce, protocol, both| Contender::Own(own(coalesce, protocol, both));
     let tls = |protocol| Contender::Own(Own { tls: true, ..own(None, protocol, false) });
@@ -40,17 +41,33 @@ fn contenders(shards: u16) -> [Contender; 10] {
     ]
 }
 
+/// A session that cannot be resumed, and one that can. The first one is the reference.
+fn pair(args: &Args, shards: u16) -> [Contender; 2] {
+    let own = |resume| Own {
+        shards: Some(shards),
+        coalesce: args.coalesce,
+        protocol: Protocol::V1,
+        both: args.both,
+        tls: args.tls,
+        resume,
+    };
+    [false, true].map(|resume| Contender::Own(own(resume)))
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     // Find our program before the baselines are measured.
     let program = program(args.bin.as_deref())?;
     let plan = Plan { bin: Some(program), ..Plan::new(args) };
     let shards = args.threads.unwrap_or(1);
-    let contenders = contenders(shards);
+    let (contenders, rounds) = match args.pairs {
+        Some(pairs) => (pair(args, shards).to_vec(), pairs),
+        None => (contenders(shards).to_vec(), args.rounds),
+    };
     let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
     // Round by round, so that a machine that is slow for a while is slow for every server.
-    for round in 1..=args.rounds {
+    for round in 1..=rounds {
         for (contender, runs) in contenders.iter().zip(&mut runs) {
-            let prefix = format!("round {round} of {}, {}: ", args.rounds, contender.name());
+            let prefix = format!("round {round} of {rounds}, {}: ", contender.name());
             let measured = measure(&plan, contender, Progress::new(prefix))?;
             runs.push(Report::new(&plan, contender, &measured));
         }
@@ -60,12 +77,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Format::Json => output::print(json!({
             "machine": machine(),
             "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            "rounds": args.rounds,
+            "rounds": rounds,
             "shards": shards,
             "servers": reports,
         }))?,
         Format::Text => {
-            let load = describe(&plan, shards, args.rounds);
+            let load = describe(&plan, shards, rounds);
             output::print(render(&reports, &load).trim_end())?;
         }
     }
@@ -83,9 +100,10 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     let rounds = if rounds == 1 { String::new() } else { format!(", medians of {rounds} rounds") };
     let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
     format!(
-        "{} connections, a beat of 8 bytes (40 on protocol v1) every {:?} each, {spread}, for \
-         {:?}, timeout {:?}{rounds}. The baselines have one thread for all connections; heartwire \
-         has {threads} (`--threads {shards}`), and prints its verdicts as JSON besides. {}, {}.",
+        "{} connections, a beat of 8 bytes (40 on protocol v1, 56 where a session can be resumed) \
+         every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. Baselines have one thread for \
+         all connections; heartwire has {threads} (`--threads {shards}`), and prints its verdicts \
+         as JSON besides. {}, {}.",
         plan.connections,
         plan.interval,
         plan.time,

@@ -12,9 +12,10 @@ use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use heartwire::Policy;
 use heartwire::v1::{Hello, Offer};
-use heartwire_core::frame::{self, Kind};
+use heartwire_core::frame::{self, ACK_LEN, Kind};
 use heartwire_core::internal::codec;
 use heartwire_core::internal::v1::{BEAT_LEN, Beat};
+use heartwire_core::v1::ResumeOffer;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -30,6 +31,10 @@ const PER_SOURCE: u32 = 5_000;
 
 /// How often the connections are checked while beats are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What a client offers whose session can be resumed: what the library's clients do.
+const RESUME: ResumeOffer =
+    ResumeOffer { to_server: 256 * 1024, to_client: 256 * 1024, grace: Duration::from_secs(120) };
 
 /// The clients.
 #[derive(Debug)]
@@ -76,16 +81,25 @@ impl Speech {
     }
 
     /// A HELLO, and beats that echo nothing. If it has a timeout, the server sends beats as often.
-    pub(super) fn v1(interval: Duration, judges: Option<Duration>) -> anyhow::Result<Self> {
+    /// With `resume`, the session can be resumed: beats have the position of what was taken over,
+    /// which is nothing.
+    pub(super) fn v1(
+        interval: Duration,
+        judges: Option<Duration>,
+        resume: bool,
+    ) -> anyhow::Result<Self> {
         let mut policy = Policy::builder().interval(interval);
         if let Some(timeout) = judges {
             policy = policy.timeout(timeout);
         }
-        let hello = Hello::new(Offer::new(&policy.build()?)).encode();
+        let mut hello = Hello::new(Offer::new(&policy.build()?));
+        hello.resume = resume.then_some(RESUME);
         let promise_ms = u32::try_from(interval.as_millis())?;
-        let body = Beat { nonce: 1, promise_ms, ..Beat::decode(&[0; BEAT_LEN]) }.encode();
+        let beat = Beat { nonce: 1, promise_ms, ..Beat::decode(&[0; BEAT_LEN]) }.encode();
+        let position: &[u8] = if resume { &[0; ACK_LEN] } else { &[] };
+        let body = [beat.as_slice(), position].concat();
         let header = codec::header(Kind::Heart, body.len()).context("a beat is short")?;
-        Ok(Self { hello, beat: [header.as_slice(), &body].concat() })
+        Ok(Self { hello: hello.encode(), beat: [header.as_slice(), &body].concat() })
     }
 }
 

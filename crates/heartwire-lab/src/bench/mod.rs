@@ -26,6 +26,7 @@ pub use self::args::Args;
 /// When the command cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     crate::process::need_open_files(args.connections)?;
-    let outcome = if args.compare { compare::run(args) } else { run::run(args) };
+    let outcome =
+        if args.compare || args.pairs.is_some() { compare::run(args) } else { run::run(args) };
     Ok(outcome?.into())
 }

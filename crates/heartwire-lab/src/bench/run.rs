@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
 
-use super::args::{Args, Spread};
+use super::args::{Args, Protocol, Spread};
 use super::lateness::{Judgement, judge, nanos};
 use super::load::{Beats, Load};
 use super::progress::Progress;
@@ -92,9 +92,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         _ => Contender::Own(Own {
             shards: args.threads,
             coalesce: args.coalesce,
-            protocol: args.protocol,
+            protocol: if args.resume { Protocol::V1 } else { args.protocol },
             both: args.both,
             tls: args.tls,
+            resume: args.resume,
         }),
     };
     let measured = measure(&plan, &contender, Progress::new(String::new()))?;

@@ -43,13 +43,15 @@ pub(super) struct Own {
     /// The clients have a timeout too.
     pub(super) both: bool,
     pub(super) tls: bool,
+    /// Sessions can be resumed.
+    pub(super) resume: bool,
 }
 
 impl Contender {
     /// What a table calls it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Own(Own { coalesce, protocol, both, tls, .. }) => {
+            Self::Own(Own { coalesce, protocol, both, tls, resume, .. }) => {
                 let mut name = match coalesce {
                     Some(0) => "heartwire, coalescing off".to_owned(),
                     Some(beats) => format!("heartwire, `--coalesce {beats}`"),
@@ -60,6 +62,9 @@ impl Contender {
                 }
                 if *tls {
                     name.push_str(", TLS");
+                }
+                if *resume {
+                    name.push_str(", resumable");
                 }
                 if *both {
                     name.push_str(", and the server beats too");
@@ -89,8 +94,8 @@ impl Contender {
     /// The frames that clients send to it.
     pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
         match self {
-            Self::Own(Own { protocol: Protocol::V1, both, .. }) => {
-                Speech::v1(plan.interval, both.then_some(plan.timeout))
+            Self::Own(Own { protocol: Protocol::V1, both, resume, .. }) => {
+                Speech::v1(plan.interval, both.then_some(plan.timeout), *resume)
             }
             Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
         }

@@ -186,11 +186,6 @@ impl Backoff {
         }
     }
 
-    /// The connection has worked, however short it was: the delays are reset.
-    pub const fn reset(&mut self) {
-        self.attempts = 0;
-    }
-
     fn draw(&mut self, earliest: Duration, latest: Duration) -> Duration {
         let span = nanos(latest.saturating_sub(earliest));
         earliest.saturating_add(Duration::from_nanos(self.rng.u64(0..=span)))

@@ -306,12 +306,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// The position of what the peer is known to have taken over.
-    #[must_use]
-    pub fn acknowledged(&self) -> Position {
-        self.acked.plus(self.told_by_peer)
-    }
-
     /// The position of what was received whole.
     #[must_use]
     pub fn received(&self) -> Position {

@@ -79,15 +79,6 @@ fn only_a_connection_that_lasted_starts_over() {
 }
 
 #[test]
-fn a_connection_that_is_known_to_have_worked_starts_over_too() {
-    let mut backoff = usual(1);
-    waits(&mut backoff, 5);
-    live(&mut backoff, 0, 1);
-    backoff.reset();
-    assert_eq!(backoff.max_wait(), Duration::from_millis(500));
-}
-
-#[test]
 fn an_attempt_that_never_connected_was_not_stable() {
     let mut backoff = usual(4);
     waits(&mut backoff, 3);

@@ -27,8 +27,6 @@ pub(super) struct Session {
     receipts: Arc<Receipts>,
     /// The waits between the attempts to come back.
     pub(super) backoff: Backoff,
-    /// How many bytes had got through when the last link was lost, both ways together.
-    moved: u64,
     /// Beats received on earlier links.
     pub(super) beats: u64,
     /// While there is no link.
@@ -58,8 +56,7 @@ impl Session {
         let ResumeTerms { server, key, agreed } = terms;
         let (key, grace) = (Key::new(key.0), agreed.grace);
         let (away, last_taken) = (None, None);
-        let (link, moved, beats) = (1, 0, 0);
-        Self { server, id, key, grace, link, receipts, backoff, moved, beats, away, last_taken }
+        Self { server, id, key, grace, link: 1, receipts, backoff, beats: 0, away, last_taken }
     }
 
     pub(super) const fn grace(&self) -> Duration {
@@ -68,13 +65,6 @@ impl Session {
 
     /// Its link was lost.
     pub(super) fn go_away(&mut self, ledger: Box<Ledger>, peer: SocketAddr, now: Instant) {
-        // A link over which a message got through has worked, however soon it was lost: on a path
-        // that fails every few seconds, growing waits would take most of the time.
-        let moved = ledger.received().bytes.saturating_add(ledger.acknowledged().bytes);
-        if moved > self.moved {
-            self.moved = moved;
-            self.backoff.reset();
-        }
         let until = now.saturating_add(self.grace);
         self.away = Some(Away { ledger, peer, since: now, until });
     }

@@ -7,9 +7,8 @@ use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::resume::{MAX_WINDOW, MIN_WINDOW};
 use heartwire_core::v1::ResumeOffer;
 
-/// The maximum of the first wait after a connection is lost, so that the clients of a path that was
-/// lost do not come back in step. It doubles with each attempt, until a connection has lasted for
-/// [`MAX_WAIT`] or a message got through on one.
+/// The maximum of the first wait after a connection is lost, which doubles with each attempt: so
+/// that the clients of a path that was lost do not come back in step.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// The longest wait between two attempts: a session is held for minutes, so that it matters.

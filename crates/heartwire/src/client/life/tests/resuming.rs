@@ -276,36 +276,6 @@ fn waits_of_a_session_grow_until_a_link_has_lasted_or_carried_anything() {
 }
 
 #[test]
-fn waits_of_a_session_do_not_grow_while_messages_get_through() {
-    let mut rig = resumable(|config| config);
-    let mut wait = rig.loses();
-    for link in 2..20 {
-        rig.comes_back(wait);
-        rig.is_resumed(link, after(0));
-        rig.toy.send(&messages([1]));
-        rig.wait();
-        wait = rig.loses();
-        assert!(rig.left(wait) <= FIRST_WAIT);
-    }
-    // And neither where it is the server that gets them.
-    rig.sends(iter::once(1));
-    let mut longest = Duration::ZERO;
-    for link in 20..40 {
-        rig.comes_back(wait);
-        rig.is_resumed(link, after(0));
-        wait = rig.loses();
-        longest = longest.max(rig.left(wait));
-    }
-    assert!(longest > FIRST_WAIT, "{longest:?}");
-    rig.comes_back(wait);
-    rig.is_resumed(40, after(0));
-    rig.toy.send(&ack(after(1)));
-    rig.wait();
-    let wait = rig.loses();
-    assert!(rig.left(wait) <= FIRST_WAIT);
-}
-
-#[test]
 fn servers_window_for_coming_back_is_obeyed_while_away() {
     let mut rig = resumable(|config| config);
     let wait = rig.loses();

@@ -73,7 +73,9 @@ impl<W: World> Driver<W> {
             return self.drain_from_here(app, reason, lasted_until, now);
         };
         let only_ends_link = self.is_online() && !self.ends_session(app, &reason);
-        if self.connection.contract().is_none() || only_ends_link {
+        // A BYE would end the session, which may be another server's.
+        let is_refused = violation == Violation::BadWelcome;
+        if self.connection.contract().is_none() || is_refused || only_ends_link {
             return self.drain_from_here(app, reason, lasted_until, now);
         }
         let taken = self.connection.ledger().map(Ledger::taken);

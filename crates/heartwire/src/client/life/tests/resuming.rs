@@ -299,8 +299,7 @@ fn server_that_cannot_prove_is_not_sent_anything_and_the_session_stays() {
     rig.told();
     // The proof is for another link.
     rig.is_resumed(9, after(0));
-    let written = rig.toy.take_written();
-    assert_eq!(Bye::decode(&written[HEADER_LEN..]).unwrap().code, ByeCode::Protocol);
+    assert!(rig.toy.take_written().is_empty(), "a BYE would end the session");
     let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
     assert_eq!(rig.told()[0], "failed");
     assert_eq!(rig.comes_back(wait).link, 3);

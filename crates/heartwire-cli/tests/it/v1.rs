@@ -6,6 +6,7 @@ mod commands;
 mod input;
 mod names;
 mod page;
+mod resuming;
 mod second;
 mod tokens;
 

@@ -258,7 +258,11 @@ class Connection:
             self.session.is_over = True
             if "taken" in bye:
                 self.session.handle_taken(bye["taken"])
-            say("over", undelivered=self.session.unacknowledged())
+            if not self.is_client:
+                # So that the client knows what was taken over.
+                self.leave(0, 1)
+            else:
+                say("over", exact="taken" in bye, undelivered=self.session.unacknowledged())
         raise Ended("bye")
 
     def run(self, commands, door=None):
@@ -356,7 +360,8 @@ class Connection:
             say(words[0], **self.session.positions())
         elif words[0] == "cut":
             self.cut = json.loads(" ".join(words[1:]) or "{}")
-            self.reset()
+            if not self.cut.get("keep"):
+                self.reset()
             raise Ended("cut")
         elif words[0] == "forget":
             self.cut = {"forget": True}
@@ -378,17 +383,27 @@ class Connection:
         if self.session is not None:
             self.session.is_over = True
             more["taken"] = self.session.taken
-            say("over", undelivered=self.session.unacknowledged())
         self.write(control(BYE, BYE_KEYS, code=code, retry=retry, **more))
         self.leave_without_bye()
+        if self.session is not None:
+            say("over", exact=self.hear_last(), undelivered=self.session.unacknowledged())
+
+    def hear_last(self):
+        """Whether the peer said in a BYE what it has taken over for good."""
+        while (came := self.next_frame(self.lengths())) is not None:
+            kind, body = came
+            if kind == BYE and "taken" in (bye := read_bye(body)):
+                self.session.handle_taken(bye["taken"])
+                return True
+        return False
 
     def leave_without_bye(self):
         self.sock.settimeout(1)
         try:
             self.sock.sendall(self.outbound)
             self.sock.shutdown(socket.SHUT_WR)
-            while self.sock.recv(65_536):
-                pass
+            while some := self.sock.recv(65_536):
+                self.inbound += some
         except OSError:
             pass
 
@@ -425,5 +440,6 @@ def finish(connection, outcome):
         if connection.write_on and reason in ("bye", "rejected"):
             write_on(connection.sock)
         say("end", reason=reason)
-    connection.sock.close()
+    if not connection.cut.get("keep"):
+        connection.sock.close()
     return reason

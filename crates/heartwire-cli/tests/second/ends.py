@@ -59,7 +59,7 @@ def resume_offer(args):
 class Client:
     def __init__(self, args):
         grease()
-        self.args, self.session, self.links, self.cut = args, None, 1, {}
+        self.args, self.session, self.links, self.cut, self.older = args, None, 1, {}, None
         self.hello = offer(args)
         token = args.token_file and open(args.token_file, encoding="ascii").read().strip().encode()
         self.hello |= {"versions": [VERSION, VERSION], "name": args.name, "token": token, "agent": "second"}
@@ -82,7 +82,10 @@ class Client:
         if self.session is None or self.session.is_over or not (reason in LOSSES or is_tried_again):
             return None
         self.cut = connection.cut
+        self.older = connection.sock if self.cut.get("keep") else None
         say("away", **self.session.positions())
+        if self.cut.get("waits"):
+            COMMANDS.readline()
         until = time.monotonic() + self.session.grace / 1e3
         while time.monotonic() < until:
             try:
@@ -148,6 +151,7 @@ class Client:
             if welcome["epoch"] != session.epoch:
                 raise Wrong("bad_welcome")
             self.cut = {}
+            self.hear_older()
             say("back", link=session.link, replayed=session.resume_from(resumed["received"]))
             return
         if self.session is not None:
@@ -156,12 +160,27 @@ class Client:
             self.session, self.links = Session(granted, welcome["session"], welcome["epoch"], hello.get("name"), True), 1
 
 
+    def hear_older(self):
+        """Says how the server ended the older link, if that is open."""
+        if self.older is None:
+            return
+        self.older.settimeout(5)
+        answer = "closed"
+        try:
+            while self.older.recv(65_536):
+                pass
+        except OSError as error:
+            answer = type(error).__name__
+        self.older.close()
+        say("older", answer=answer)
+
+
 class Server:
     def __init__(self, args):
         grease()
         self.args, self.commands, self.sessions = args, [COMMANDS], {}
         self.number, self.connections = secrets.randbits(64), 0
-        self.current, self.waiting = None, None
+        self.current, self.waiting, self.cut = None, None, {}
         self.listener = socket.create_server(("127.0.0.1", args.port))
         say("listening", port=self.listener.getsockname()[1])
 
@@ -198,6 +217,9 @@ class Server:
             if connection.cut.get("forget"):
                 # As after a restart.
                 self.sessions, self.number = {}, secrets.randbits(64)
+            if session is not None and connection.cut.get("over"):
+                session.is_over = True
+            self.cut = connection.cut
             self.current = None
 
     def let_in(self, connection):
@@ -235,6 +257,8 @@ class Server:
             return self.gone(connection, resuming, session.taken if is_proof else None)
         if session.name != hello.get("name") or not is_proof:
             self.reject(connection, 4, 0)
+        if session.is_taken_over:
+            self.reject(connection, 5, 0)
         if link <= ours:
             self.reject(connection, 4, 1)
         try:
@@ -242,8 +266,6 @@ class Server:
         except Wrong as wrong:
             session.is_over = True
             self.reject(connection, 9, 1, detail=str(wrong))
-        if session.is_taken_over:
-            self.reject(connection, 5, 0)
         session.link = link
         return session, None
 
@@ -276,7 +298,10 @@ class Server:
             session = self.found(welcome, hello)
         else:
             welcome["session"], welcome["epoch"] = session.session, session.epoch
-            welcome["resumed"] = {"received": session.received, "proof": session.proof(SERVER, session.received)}
+            received = self.cut.get("received", session.received)
+            proof = bytes(32) if self.cut.get("proof") else session.proof(SERVER, received)
+            welcome["resumed"] = {"received": received, "proof": proof}
+            self.cut = {}
             say("back", link=session.link, replayed=session.replayed)
         if session is not None:
             session.away_until = None

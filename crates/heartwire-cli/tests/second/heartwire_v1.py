@@ -8,9 +8,11 @@ commands from standard input:
 `data TEXT`, `promise MS`, `health N`, `end` (its half of a session);
 `bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2), `close` (without a BYE);
 `pause` and `resume` (reading), `hold` and `take` (what the application takes over of a session);
-`cut [JSON]`: resets the link; a client connects again at once, and its HELLO says what the JSON says:
-`link`, `received`, `server`, `session`, `only`, a wrong `proof` (true); with `before_welcome` it cuts the
-next link as well, when the WELCOME comes, and with `again` it goes on when it is rejected;
+`cut [JSON]`: resets the link, and a client connects again at once; with `keep` it leaves the older link open,
+with `waits` it waits for another line before; its next HELLO says what the JSON says: `link`, `received`, `server`,
+`session`, `only`, a wrong `proof` (true); with `before_welcome` it cuts that link as well, when the WELCOME
+comes, and with `again` it goes on when it is rejected. The next WELCOME of a server says a wrong `proof` or
+what was `received`; with `over` it has ended the session;
 `forget`: cuts, and a server forgets its sessions, as if it had restarted.
 
 Others break rules: `notice BITS`, `tail N` (append so many bytes to each beat), `mute` (write nothing any

@@ -113,7 +113,8 @@ class Session:
 
     def ack_is_due(self):
         news = self.taken[1] - self.said[1]
-        return news > 0 and news >= min(self.window_in // 4, ACK_AT_MOST)
+        is_last = self.peer_has_ended and self.taken == self.received
+        return news > 0 and (is_last or news >= min(self.window_in // 4, ACK_AT_MOST))
 
     def say_taken(self):
         self.said = self.taken

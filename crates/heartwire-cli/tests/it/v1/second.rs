@@ -67,8 +67,9 @@ pub(super) fn python_is_missing() -> bool {
 }
 
 /// Beats of 300 ms, and a timeout that leaves room for a busy machine.
-const QUICK: [&str; 6] = ["--interval", "300ms", "--timeout", "3s", "--min-interval", "100ms"];
-const QUICK_MS: [&str; 8] =
+pub(super) const QUICK: [&str; 6] =
+    ["--interval", "300ms", "--timeout", "3s", "--min-interval", "100ms"];
+pub(super) const QUICK_MS: [&str; 8] =
     ["--interval", "300", "--want", "300", "--timeout", "3000", "--min-interval", "100"];
 
 #[test]

@@ -10,7 +10,8 @@
 
 use core::fmt;
 
-/// 1 while a client is connected and, on protocol v1, its server has answered; else 0.
+/// 1 while a client is connected and, on protocol v1, its server has answered, and while its session
+/// goes on without a connection; else 0.
 pub const CLIENT_ONLINE: &str = "heartwire_client_online";
 /// Attempts of a client to connect.
 pub const CLIENT_ATTEMPTS: &str = "heartwire_client_attempts_total";
@@ -22,6 +23,13 @@ pub const CLIENT_CONNECTIONS: &str = "heartwire_client_connections_total";
 pub const CLIENT_ENDS: &str = "heartwire_client_ends_total";
 /// Accepted messages that a client lost with a connection.
 pub const CLIENT_UNSENT: &str = "heartwire_client_unsent_messages_total";
+/// Times that a client's session went on without a connection.
+pub const CLIENT_AWAY: &str = "heartwire_client_away_total";
+/// Times that a client's session went on over a new connection.
+pub const CLIENT_BACK: &str = "heartwire_client_back_total";
+/// Accepted messages that a server is not known to have taken over when the session ended, which
+/// could be resumed.
+pub const CLIENT_UNDELIVERED: &str = "heartwire_client_undelivered_messages_total";
 /// Beats that a client received from its server.
 pub const CLIENT_BEATS: &str = "heartwire_client_beats_total";
 /// Round-trip times, one for each beat of protocol v1 that measures one.
@@ -114,6 +122,15 @@ pub const ALL: &[Metric] = &[
         "connections that ended",
     ),
     metric(CLIENT_UNSENT, Kind::Counter, "messages", OF_ONE, "messages lost with a connection"),
+    metric(CLIENT_AWAY, Kind::Counter, "sessions", OF_ONE, "sessions that lost their connection"),
+    metric(CLIENT_BACK, Kind::Counter, "sessions", OF_ONE, "sessions that were resumed"),
+    metric(
+        CLIENT_UNDELIVERED,
+        Kind::Counter,
+        "messages",
+        OF_ONE,
+        "messages that a resumable session did not deliver",
+    ),
     metric(CLIENT_BEATS, Kind::Counter, "beats", OF_ONE, "beats from the server"),
     metric(CLIENT_ROUND_TRIP, Kind::Histogram, "seconds", OF_ONE, "round trips by beats (v1)"),
     metric(CLIENT_VERDICT_LATE, Kind::Histogram, "seconds", OF_ONE, "how late verdicts were"),

@@ -157,7 +157,8 @@ impl ClientConfig {
     /// one 250 ms after the one before, or at once when that fails; the first that answers is used.
     /// So with several addresses an attempt takes at most 1.75 s more. An address that failed is
     /// tried last for ten minutes, or until a connection to it works again. Failed means: it
-    /// refused or did not answer, its server did not accept the client, or was declared dead.
+    /// refused or did not answer, its server did not accept the client, or was declared dead. A
+    /// client that comes back to a [session](Self::resume) tries the address of its server first.
     ///
     /// Without this timeout a path that drops packets blocks for 135 s (measured). If it is too
     /// short, attempts over slow or distant links fail: leave room for one lost packet, at least 1

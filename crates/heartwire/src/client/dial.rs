@@ -45,6 +45,9 @@ pub(super) struct Dialled<S> {
 pub(super) struct Dialler {
     look_up: LookUp,
     failures: Failures,
+    /// Where the session is that the client comes back to: tried first, because another address
+    /// may be that of another server.
+    pub(super) session_at: Option<SocketAddr>,
 }
 
 impl Dialler {
@@ -97,7 +100,10 @@ impl Dialler {
         found: impl IntoIterator<Item = SocketAddr>,
         now: Instant,
     ) -> Vec<SocketAddr> {
-        self.failures.in_order(found, now)
+        let mut addresses = self.failures.in_order(found, now);
+        // The sort is stable.
+        addresses.sort_by_key(|&address| Some(address) != self.session_at);
+        addresses
     }
 
     /// Remembers that this address failed, or that its server did not accept the client or was

@@ -35,9 +35,9 @@ mod reporting {
     use super::{Cell, Duration, Event, Meter};
     use crate::Reason;
     use crate::metrics::{
-        CLIENT_ATTEMPTS, CLIENT_BEATS, CLIENT_CONNECTIONS, CLIENT_ENDS, CLIENT_FAILURES,
-        CLIENT_ONLINE, CLIENT_PAUSE, CLIENT_ROUND_TRIP, CLIENT_UNSENT, CLIENT_VERDICT_LATE,
-        LABEL_CONNECTION, LABEL_REASON,
+        CLIENT_ATTEMPTS, CLIENT_AWAY, CLIENT_BACK, CLIENT_BEATS, CLIENT_CONNECTIONS, CLIENT_ENDS,
+        CLIENT_FAILURES, CLIENT_ONLINE, CLIENT_PAUSE, CLIENT_ROUND_TRIP, CLIENT_UNDELIVERED,
+        CLIENT_UNSENT, CLIENT_VERDICT_LATE, LABEL_CONNECTION, LABEL_REASON,
     };
 
     impl Meter {
@@ -53,25 +53,27 @@ mod reporting {
                     self.counter(CLIENT_CONNECTIONS).increment(1);
                     self.set_online(true);
                 }
-                Event::Offline { reason, unsent, .. } => {
+                Event::Away { reason, .. } => {
+                    self.counter(CLIENT_AWAY).increment(1);
+                    self.record_verdict(reason);
+                }
+                Event::Back { .. } => self.counter(CLIENT_BACK).increment(1),
+                Event::Offline { reason, unsent, undelivered, .. } => {
                     self.set_online(false);
+                    self.counter(CLIENT_UNDELIVERED).increment(undelivered.frames);
                     let unsent = u64::try_from(*unsent).unwrap_or(u64::MAX);
                     self.counter(CLIENT_UNSENT).increment(unsent);
                     let connection = self.connection.clone();
                     let labels =
                         [(LABEL_CONNECTION, connection), (LABEL_REASON, reason.name().to_owned())];
                     counter!(CLIENT_ENDS, &labels).increment(1);
-                    if let Reason::Dead(verdict) = reason {
-                        self.histogram(CLIENT_VERDICT_LATE).record(verdict.late);
-                    }
+                    self.record_verdict(reason);
                 }
                 Event::Paused(pause) => self.histogram(CLIENT_PAUSE).record(pause.gap),
                 Event::Health(_)
                 | Event::TooFast
                 | Event::Data(_)
                 | Event::Ended
-                | Event::Away { .. }
-                | Event::Back { .. }
                 | Event::Waiting { .. }
                 | Event::Lagged { .. }
                 | Event::Closed => {}
@@ -82,6 +84,12 @@ mod reporting {
             self.counter(CLIENT_BEATS).increment(1);
             if let Some(round_trip) = round_trip {
                 self.histogram(CLIENT_ROUND_TRIP).record(round_trip);
+            }
+        }
+
+        fn record_verdict(&self, reason: &Reason) {
+            if let Reason::Dead(verdict) = reason {
+                self.histogram(CLIENT_VERDICT_LATE).record(verdict.late);
             }
         }
 

@@ -57,6 +57,7 @@ async fn dial(life: &mut Life<Runtime>) {
     let goes_on = life.reconnects();
     let Life { config, dialler, app, .. } = life;
     let within = config.close_timeout;
+    dialler.session_at = app.away().map(|away| away.peer);
     let outcome = {
         let mut dialled = pin!(dialler.dial(config));
         loop {

@@ -14,11 +14,11 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use heartwire::client::{Client, ClientConfig, Event, V1};
+use heartwire::client::{Client, ClientConfig, Event, Resume, V1};
 use heartwire::metrics::{self, Kind};
-use heartwire::server::{Server, ServerConfig};
+use heartwire::server::{self, Server, ServerConfig};
 use heartwire::supervisor::Supervisor;
-use heartwire_testkit::{PATIENCE, fixed, ms, policy, timeout};
+use heartwire_testkit::{PATIENCE, Proxy, fixed, ms, policy, timeout};
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tracing_subscriber::fmt::MakeWriter;
@@ -137,6 +137,46 @@ fn a_clients_life_is_counted() {
     reported.expect(metrics::CLIENT_UNSENT, "hall", 0.0);
     assert!(reported.0.contains_key("heartwire_client_failures_total hall"));
     assert!(reported.0.contains_key("heartwire_client_attempts_total hall"));
+}
+
+#[test]
+fn session_that_is_resumed_is_counted() {
+    let _alone = alone();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let server = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1);
+    let (server, mut on_server) =
+        Server::start_with_events(server.resume(server::Resume::new())).unwrap();
+    let proxy = Proxy::plain(server.local_addrs()[0]);
+    let config = ClientConfig::new(proxy.addr.to_string()).resume(Resume::default());
+    ::metrics::with_local_recorder(&recorder, || {
+        on_this_thread(async {
+            let (supervisor, mut events) = Supervisor::new();
+            let client = supervisor.add("hall", config).unwrap();
+            let mut names = Vec::new();
+            while let Some((_, event)) = events.recv().await {
+                names.push(event.name());
+                match event {
+                    // The server keeps the session once it has had a beat, which comes before.
+                    Event::Online { .. } => {
+                        client.send(vec![1]).await.unwrap();
+                        while !matches!(on_server.recv().await, Some(server::Event::Data { .. })) {}
+                        proxy.hang_up();
+                    }
+                    Event::Back { .. } => client.close(),
+                    Event::Closed => break,
+                    _ => {}
+                }
+            }
+            assert!(names.ends_with(&["back", "offline", "closed"]), "{names:?}");
+        });
+    });
+    let reported = Reported::of(&snapshotter);
+    reported.expect(metrics::CLIENT_CONNECTIONS, "hall", 1.0);
+    reported.expect(metrics::CLIENT_AWAY, "hall", 1.0);
+    reported.expect(metrics::CLIENT_BACK, "hall", 1.0);
+    reported.expect(metrics::CLIENT_UNDELIVERED, "hall", 0.0);
+    reported.expect(metrics::CLIENT_ENDS, "hall shutdown", 1.0);
 }
 
 #[test]

@@ -302,7 +302,11 @@ fn first_after(
     rig.connects();
     what(&mut rig);
     let now = rig.toy.now();
-    *rig.life.dialler.in_order([SERVER, other], now).first().unwrap()
+    let first = *rig.life.dialler.in_order([SERVER, other], now).first().unwrap();
+    // The server of a session that is away comes first nevertheless.
+    rig.life.dialler.session_at = Some(SERVER);
+    assert_eq!(rig.life.dialler.in_order([SERVER, other], now), [SERVER, other]);
+    first
 }
 
 #[test]

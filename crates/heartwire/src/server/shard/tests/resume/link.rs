@@ -92,7 +92,7 @@ fn the_newest_link_wins_at_once_and_the_older_one_is_read_out_first() {
     assert_eq!(rig.back(id, ms(0)), Replayed::default());
     rig.expect_nothing();
     assert!(old.state().resets && old.is_dropped());
-    let super::Welcome { resumed, .. } = super::welcome_of(&client.toy);
+    let super::Welcome { resumed, .. } = welcome_of(&client.toy);
     assert_eq!(resumed.unwrap().received, after(&[b"last"]));
     client.toy.data(b"next");
     rig.run();

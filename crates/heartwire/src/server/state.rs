@@ -145,6 +145,10 @@ impl<W: ServerWorld> Commands for ShardState<W> {
             let bye = Bye::new(ByeCode::Kicked, retry).detail(detail);
             session.queue(&bye.taken(session.final_position()).encode_greased(id.as_u64()));
         }
+        if retry == RetryHint::Never {
+            // A client that is away gets the BYE when it comes back.
+            session.ban();
+        }
         self.agenda.end(session, Reason::Kicked);
         Ok(())
     }

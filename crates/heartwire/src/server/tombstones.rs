@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heartwire_core::Instant;
 use heartwire_core::resume::Position;
+use heartwire_core::v1::ByeCode;
 
 use super::id::SessionId;
 
@@ -16,8 +17,8 @@ const MAX_TOMBSTONES: usize = 65_536;
 pub(super) struct Tombstone {
     /// Up to where the application had taken over what the client sent.
     pub(super) taken: Position,
-    /// A newer session has its name.
-    pub(super) was_taken_over: bool,
+    /// Its client is not welcome again, for this reason.
+    pub(super) refuses: Option<ByeCode>,
     /// Until when it is remembered.
     pub(super) until: Instant,
 }
@@ -72,7 +73,7 @@ mod tests {
         let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
         let of = |n, until| Tombstone {
             taken: Position { frames: n, bytes: n },
-            was_taken_over: false,
+            refuses: None,
             until: at(until),
         };
         tombstones.insert(id(0), of(7, 10), at(0));

@@ -27,6 +27,8 @@ pub(super) struct Resumable {
     wants_room: bool,
     /// The application sends no more: an END waits for room.
     wants_end: bool,
+    /// The application has disconnected the client, which must not come back.
+    is_banned: bool,
     /// The client has said up to where it has taken over everything, as its last word.
     has_final_word: bool,
 }
@@ -36,7 +38,7 @@ impl Resumable {
         self.away.is_none()
             && self.inbox.is_empty()
             && self.grace_ms.is_none()
-            && !(self.wants_room || self.wants_end || self.has_final_word)
+            && !(self.wants_room || self.wants_end || self.has_final_word || self.is_banned)
     }
 }
 
@@ -260,6 +262,17 @@ impl<S: Socket> Session<S> {
         if has_position && self.is_resumable() {
             self.resumable_mut().has_final_word = true;
         }
+    }
+
+    /// Lets no client come back to it.
+    pub(in crate::server) fn ban(&mut self) {
+        if self.is_resumable() {
+            self.resumable_mut().is_banned = true;
+        }
+    }
+
+    pub(in crate::server) fn is_banned(&self) -> bool {
+        self.resumable().is_some_and(|own| own.is_banned)
     }
 
     /// What the client is not known to have taken over, at the end of the session.

@@ -257,9 +257,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if let (Some(taken), Some(resume)) = (gone.final_position, self.state.agenda.config.resume)
         {
             let now = self.state.agenda.world.now();
-            let (was_taken_over, until) =
-                (reason == Reason::TakenOver, now.saturating_add(resume.grace));
-            let tombstone = Tombstone { taken, was_taken_over, until };
+            let (refuses, until) = (gone.refuses, now.saturating_add(resume.grace));
+            let tombstone = Tombstone { taken, refuses, until };
             self.state.handle.tombstones().insert(id, tombstone, now);
         }
         let rejected = rejected_for(&reason).filter(|_| !is_known);
@@ -317,6 +316,8 @@ struct Gone {
     undelivered: Undelivered,
     /// Of a session that could be resumed.
     final_position: Option<Position>,
+    /// Why its client must not come back to it.
+    refuses: Option<ByeCode>,
 }
 
 impl Gone {
@@ -333,6 +334,11 @@ impl Gone {
             name: session.take_identity().map(|identity| identity.name),
             undelivered: session.undelivered(),
             final_position: session.final_position(),
+            refuses: match reason {
+                Some(Reason::TakenOver) => Some(ByeCode::TakenOver),
+                Some(Reason::Kicked) if session.is_banned() => Some(ByeCode::Kicked),
+                _ => None,
+            },
         }
     }
 }

@@ -196,9 +196,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let session = self.state.find(wanted).map(|(session, _)| session);
         let Some(session) = session.filter(|session| session.phase().is_online()) else {
             let tombstone = handle.tombstones().find(wanted, now);
-            return match tombstone {
-                Some(tombstone) if tombstone.was_taken_over => taken_over(),
-                _ => Verdict::Gone { taken: tombstone.map(|tombstone| tombstone.taken) },
+            return match tombstone.and_then(|tombstone| tombstone.refuses) {
+                Some(ByeCode::Kicked) => {
+                    let detail = "the session was ended while the client was away";
+                    Verdict::reject(ByeCode::Kicked, RetryHint::Never, detail)
+                }
+                Some(_) => taken_over(),
+                None => Verdict::Gone { taken: tombstone.map(|tombstone| tombstone.taken) },
             };
         };
         if !session.is_resumable() {

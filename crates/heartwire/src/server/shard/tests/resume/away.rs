@@ -109,7 +109,7 @@ fn each_loss_of_a_link_is_one_and_each_goodbye_is_none() {
 fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
     for is_away in [false, true] {
         let mut rig = Rig::start(resumable());
-        let (client, id) = Client::online(&mut rig);
+        let (mut client, id) = Client::online(&mut rig);
         client.toy.data(b"taken");
         rig.run();
         rig.expect_data(id, b"taken");
@@ -119,6 +119,11 @@ fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
         rig.handle.kick(id).unwrap();
         rig.run();
         assert_eq!(rig.gone(id).0, Reason::Kicked);
+        // It need not have got the BYE.
+        client.come_back(&mut rig, Position::default());
+        let got = client.toy.got_but_beats();
+        assert!(matches!(got[..], [Got::Bye(ByeCode::Kicked, RetryHint::Never, _)]), "{got:?}");
+        rig.expect_nothing();
         let mut rig = Rig::start(resumable());
         let (mut client, id) = Client::online_as(&mut rig, Some("a"), None);
         if is_away {

@@ -138,7 +138,7 @@ fn data_waits_behind_data_that_was_kept() {
     client.toy.data(b"kept");
     rig.run();
     // There is room from the middle of a turn on.
-    rig.inbox().frees_room_when_asked = Some(2);
+    rig.inbox().frees_room_when_asked = Some(1);
     other.toy.data(b"other");
     client.toy.data(b"later");
     rig.run();
@@ -146,9 +146,9 @@ fn data_waits_behind_data_that_was_kept() {
     rig.run();
     let told: Vec<_> = rig.inbox().events.drain(..).collect();
     let of = |of: SessionId| {
-        let data = |event: &Event<Vec<u8>>| match event {
-            Event::Data { id, data } if *id == of => Some(data.clone()),
-            _ => None,
+        let data = |event: &Event<Vec<u8>>| {
+            let Event::Data { id, data } = event else { return None };
+            (*id == of).then(|| data.clone())
         };
         told.iter().filter_map(data).collect::<Vec<_>>()
     };

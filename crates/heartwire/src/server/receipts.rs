@@ -31,9 +31,10 @@ impl Receipts {
 
     /// The frames that were taken over since the last call.
     pub(super) fn collect(&self) -> Vec<(SessionId, usize)> {
-        if !self.has_news.swap(false, Ordering::Acquire) {
+        if !self.has_news.load(Ordering::Acquire) {
             return Vec::new();
         }
+        self.has_news.store(false, Ordering::Release);
         core::mem::take(&mut *self.lock()).frames
     }
 

@@ -54,10 +54,16 @@ pub(in crate::server) struct Away {
 
 impl<S: Socket> Session<S> {
     pub(in crate::server) fn ledger(&self) -> Option<&Ledger> {
+        if self.link_number == 0 {
+            return None;
+        }
         self.away().map(|away| &*away.ledger).or_else(|| self.link.connection.ledger())
     }
 
     pub(in crate::server) fn ledger_mut(&mut self) -> Option<&mut Ledger> {
+        if self.link_number == 0 {
+            return None;
+        }
         let Self { extra, link, .. } = self;
         let own = extra.as_mut().and_then(|extra| extra.resumable.as_mut());
         let away = own.and_then(|own| own.away.as_mut());
@@ -66,7 +72,7 @@ impl<S: Socket> Session<S> {
 
     /// Whether the session outlives its link.
     pub(in crate::server) fn is_resumable(&self) -> bool {
-        self.link_number > 0 && self.ledger().is_some()
+        self.ledger().is_some()
     }
 
     fn resumable(&self) -> Option<&Resumable> {

@@ -18,7 +18,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// that can be resumed is kept: the client sends no more than a window.
     pub(super) fn deliver(&mut self, id: SessionId, data: Option<&[u8]>) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        if session.has_kept() || (session.is_resumable() && !self.application.has_room()) {
+        if session.is_resumable() && (session.has_kept() || !self.application.has_room()) {
             if !session.has_kept() {
                 agenda.kept.push_back(id);
             }

@@ -287,6 +287,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if session.link.blocked || session.link.connection.has_to_write() {
             agenda.transmit(session, now);
         }
+        let is_resumable = session.is_resumable();
         let (id, health_now) = (session.id, session.link.health(now));
         if health_now != health {
             self.tell(Event::Health { id, health: health_now });
@@ -294,7 +295,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if has_room {
             self.tell(Event::Room { id });
         }
-        self.end_if_done(id);
+        if is_resumable {
+            self.end_if_done(id);
+        }
     }
 
     /// Handles one input of a client. On v0 its first beat or data brings it online.

@@ -211,6 +211,22 @@ fn all_that_is_kept_for_sessions_that_are_away_is_bounded() {
     }
 }
 
+/// Its client would find no server to come back to.
+#[test]
+fn a_link_that_is_lost_during_a_shutdown_ends_its_session() {
+    let mut rig = Rig::start(resumable().drain(ms(5_000)));
+    let (client, id) = Client::online(&mut rig);
+    client.toy.state().room = 0;
+    rig.handle.send(id, b"not written").unwrap();
+    rig.handle.shutdown();
+    rig.run();
+    rig.expect_nothing();
+    client.toy.reset();
+    rig.run();
+    let undelivered = Undelivered { frames: 1, bytes: 11, exact: false };
+    assert_eq!(rig.gone(id), (Reason::Reset, undelivered));
+}
+
 #[test]
 fn a_list_has_sessions_that_are_away_and_their_data_waits() {
     let mut rig = Rig::start(resumable());

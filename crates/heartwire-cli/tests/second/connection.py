@@ -251,6 +251,8 @@ class Connection:
                 say("peer_end")
             else:
                 say("data", text=body[:100].decode(errors="replace"))
+                if self.session.echoes:
+                    self.session.send(DATA, body)
 
     def handle_bye(self, bye):
         say("bye", **bye)
@@ -358,6 +360,8 @@ class Connection:
             self.session.holds = words[0] == "hold"
             self.take()
             say(words[0], **self.session.positions())
+        elif words[0] == "echo":
+            self.session.echoes = True
         elif words[0] == "cut":
             self.cut = json.loads(" ".join(words[1:]) or "{}")
             if not self.cut.get("keep"):

@@ -36,7 +36,7 @@ class Session:
         self.acked = self.written = (0, 0)
         # What the peer sends.
         self.received = self.taken = self.said = (0, 0)
-        self.queue, self.holds = [], False
+        self.queue, self.holds, self.echoes = [], False, False
         self.has_ended = self.peer_has_ended = False
 
     def proof(self, role, position):

@@ -1,6 +1,7 @@
 //! Sessions that outlive their connections, between our programs and the second implementation.
 
 use core::net::SocketAddr;
+use std::thread;
 
 use heartwire_testkit::Lines;
 
@@ -121,6 +122,73 @@ fn our_client_goes_on_with_a_session_of_its_server() {
     let offline = of("offline")[0];
     assert_eq!((&offline["undelivered"], &offline["undelivered_exact"]), (&0.into(), &true.into()));
     second.event("bye");
+}
+
+#[test]
+fn everything_arrives_once_and_in_order_through_many_cuts() {
+    if python_is_missing() {
+        return;
+    }
+    let lines: Vec<String> = (0..400).map(|number| format!("LINE {number}")).collect();
+    let (to_server, to_client) = (lines.clone(), lines.clone());
+    let as_server = thread::spawn(move || {
+        let server = server(&[]);
+        let mut second = client_of(server.addr);
+        for (number, line) in to_server.iter().enumerate() {
+            second.obey(&format!("data {line}"));
+            if number % 50 == 49 {
+                second.obey("cut");
+            }
+        }
+        assert_eq!(texts(&second.events, to_server.len()), to_server);
+        server.events.first_events("back", 8);
+        assert_eq!(server.events.events_so_far("data").len(), to_server.len());
+        assert!(server.events.events_so_far("offline").is_empty());
+    });
+    let (mut second, addr) = Second::server(&[&RESUME[..], &QUICK_MS].concat());
+    let mut client = Client::start_plain(addr, &[&QUICK[..], &["--name", "bob"]].concat());
+    client.event("online");
+    second.obey("echo");
+    for (number, lines) in to_client.chunks(50).enumerate() {
+        client.type_in(&format!("{}\n", lines.join("\n")));
+        second.events.first_events("data", 50 * number + 25);
+        second.obey("cut");
+        client.events.first_events("back", number + 1);
+    }
+    assert_eq!(texts(&second.events, to_client.len()), to_client);
+    let echoed: Vec<_> =
+        client.output.first(to_client.len()).into_iter().map(|line| line.text).collect();
+    assert_eq!(echoed, to_client);
+    assert!(client.events.events_so_far("offline").is_empty());
+    as_server.join().expect("as a server as well");
+}
+
+#[test]
+fn our_client_keeps_to_the_window_of_a_slow_application_through_a_cut() {
+    if python_is_missing() {
+        return;
+    }
+    let (mut second, addr) = Second::server(&[&RESUME[..], &QUICK_MS].concat());
+    let mut client = Client::start_plain(addr, &[&QUICK[..], &["--name", "bob"]].concat());
+    client.event("online");
+    second.obey("hold");
+    second.event("hold");
+    // Three windows; the second implementation closes if more than one comes.
+    let lines: Vec<String> = (0..400).map(|number| format!("{number:0492}")).collect();
+    client.type_in(&format!("{}\n", lines.join("\n")));
+    for number in 2.. {
+        second.obey("hold");
+        let held = &second.events.first_events("hold", number)[number - 1];
+        if held["received"][1].as_u64() > Some(65_536 - 500) {
+            break;
+        }
+        second.events.first_events("beat", number);
+    }
+    second.obey("cut");
+    second.event("back");
+    second.obey("take");
+    let taken: Vec<String> = lines.iter().map(|line| line[..100].to_owned()).collect();
+    assert_eq!(texts(&second.events, lines.len()), taken);
 }
 
 #[test]

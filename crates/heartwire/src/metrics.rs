@@ -10,8 +10,8 @@
 
 use core::fmt;
 
-/// 1 while a client is connected and, on protocol v1, its server has answered, and while its session
-/// goes on without a connection; else 0.
+/// 1 while a client is connected and, on protocol v1, its server has answered, and while its
+/// session goes on without a connection; else 0.
 pub const CLIENT_ONLINE: &str = "heartwire_client_online";
 /// Attempts of a client to connect.
 pub const CLIENT_ATTEMPTS: &str = "heartwire_client_attempts_total";
@@ -122,7 +122,7 @@ pub const ALL: &[Metric] = &[
         "connections that ended",
     ),
     metric(CLIENT_UNSENT, Kind::Counter, "messages", OF_ONE, "messages lost with a connection"),
-    metric(CLIENT_AWAY, Kind::Counter, "sessions", OF_ONE, "sessions that lost their connection"),
+    metric(CLIENT_AWAY, Kind::Counter, "sessions", OF_ONE, "sessions that lost a connection"),
     metric(CLIENT_BACK, Kind::Counter, "sessions", OF_ONE, "sessions that were resumed"),
     metric(
         CLIENT_UNDELIVERED,

@@ -181,13 +181,15 @@ impl Client {
         (Self { shared: Arc::new(shared) }, app)
     }
 
-    /// Queues a message for sending, and waits while the queue is full. Messages are sent in the
+    /// Queues a message for sending, and waits while the queue is full. Messages arrive in the
     /// order in which they were accepted, each at most once.
     ///
     /// `Ok` means accepted, not sent: if the connection ends first, the message is lost or kept as
-    /// [`offline_queue`](ClientConfig::offline_queue) says. If the future is dropped before it is
-    /// ready, the message was not accepted. An empty message is a frame without a body; on
-    /// [raw](ClientConfig::raw) connections it sends nothing.
+    /// [`offline_queue`](ClientConfig::offline_queue) says. In a session that can be
+    /// [resumed](ClientConfig::resume) it is kept for the next connection, and sent again if the
+    /// server has not received it. If the future is dropped before it is ready, the message was not
+    /// accepted. An empty message is a frame without a body; on [raw](ClientConfig::raw)
+    /// connections it sends nothing.
     ///
     /// # Errors
     ///

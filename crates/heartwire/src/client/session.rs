@@ -209,6 +209,10 @@ impl App {
         let lost = self.settle_messages(goes_on);
         let undelivered = undelivered.map(|undelivered| add(undelivered, lost));
         let undelivered = undelivered.unwrap_or(Undelivered::NOTHING);
+        // The server may have ended it because this client said BYE.
+        let is_left = self.leave_by.is_some() && undelivered == Undelivered::NOTHING;
+        let reason =
+            if is_left && reason == Reason::NotResumed { Reason::Shutdown } else { reason };
         self.outlet.begin_session(None);
         let (unsent, bye) = (lost.frames, bye.map(Box::new));
         let event =

@@ -183,9 +183,10 @@ impl<W: World> Driver<W> {
         }
         app.outlet.keep_data(false);
         app.outlet.rest();
-        // The server's BYE may have been read only now.
+        // The server's BYE may have been read only now. It ends a session that could be resumed.
+        let is_end = self.write_failed || self.connection.ledger().is_some();
         let reason = match &self.bye {
-            Some(bye) if self.write_failed => Reason::Bye(bye.code),
+            Some(bye) if is_end => Reason::Bye(bye.code),
             Some(_) | None => it.reason,
         };
         Next::Over(End { reason, lasted_until: Some(it.lasted_until) })

@@ -73,7 +73,8 @@ impl<W: World> Driver<W> {
             _ if !self.is_online() => Reason::Shutdown,
             Ok(closing::Step::GiveUp) => Reason::Unacknowledged,
             // The server closed as well, and has not acknowledged the whole BYE.
-            Err(_) if !app.outbox.has_message() && self.unacknowledged() <= it.bye_len => {
+            // In a session that can be resumed it may still say what it has taken over.
+            Err(_) if !app.has_undelivered() && self.unacknowledged() <= it.bye_len => {
                 Reason::Shutdown
             }
             Err(error) => self.reason_of(&error, now),

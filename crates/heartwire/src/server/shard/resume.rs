@@ -5,7 +5,9 @@ use core::time::Duration;
 use std::string::ToString;
 
 use heartwire_core::resume::Position;
-use heartwire_core::v1::{ByeCode, ResumeOffer, ResumeTerms, Resuming, RetryHint, Secret, Welcome};
+use heartwire_core::v1::{
+    Bye, ByeCode, ResumeOffer, ResumeTerms, Resuming, RetryHint, Secret, Welcome,
+};
 use heartwire_core::{Instant, Violation};
 
 use super::Shard;
@@ -98,8 +100,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     ) -> Option<(Option<Identity>, Box<Applicant>)> {
         self.state.handle.counters().lost.fetch_add(1, Relaxed);
         if only {
-            let detail = "the session has ended";
-            self.reject(slot, ByeCode::NotResumable, RetryHint::AtWill, detail);
+            let code = ByeCode::NotResumable;
+            let bye = Bye::new(code, RetryHint::AtWill).detail("the session has ended");
+            let (session, agenda) = self.state.at(slot)?;
+            session.queue(&bye.taken(applicant.lost).encode_greased(session.id.as_u64()));
+            agenda.end(session, Reason::Rejected(code));
             return None;
         }
         Some((identity, applicant))

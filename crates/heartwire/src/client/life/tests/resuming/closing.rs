@@ -176,3 +176,23 @@ fn close_is_given_up_in_time_while_the_server_does_not_answer() {
     assert_eq!(rig.toy.now().saturating_since(began), CLOSE_TIMEOUT / 2);
     assert_eq!(rig.end(), (Reason::Unacknowledged, 0, undelivered(1, 1, false)));
 }
+
+#[test]
+fn close_whose_bye_is_not_answered_comes_back_to_learn_what_was_taken_over() {
+    for (taken, reason, lost) in [
+        (Some(after(1)), Reason::Shutdown, Undelivered::NOTHING),
+        (Some(after(0)), Reason::NotResumed, undelivered(1, 1, true)),
+        (None, Reason::NotResumed, undelivered(1, 1, false)),
+    ] {
+        let mut rig = resumable(|config| config);
+        rig.sends([1]);
+        rig.client.close();
+        rig.wait();
+        rig.toy.state().end = Some(RESET);
+        let wait = rig.wait();
+        assert!(rig.comes_back(wait).only);
+        let bye = Bye::new(ByeCode::NotResumable, RetryHint::AtWill).taken(taken);
+        assert_eq!(rig.is_left(&bye.encode()), Step::Over);
+        assert_eq!(rig.end(), (reason, 0, lost));
+    }
+}

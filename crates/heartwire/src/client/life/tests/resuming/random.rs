@@ -47,6 +47,8 @@ struct Server {
     untaken: VecDeque<Vec<u8>>,
     taken: Vec<u32>,
     sent: u32,
+    /// It has answered the client's BYE, and this is what it had taken over.
+    last: Option<Position>,
 }
 
 impl Server {
@@ -63,6 +65,7 @@ impl Server {
             untaken: VecDeque::new(),
             taken: Vec::new(),
             sent: 0,
+            last: None,
         }
     }
 
@@ -122,7 +125,9 @@ impl Server {
         let ledger = self.connection.ledger_mut().or(self.ledger.as_deref_mut());
         let Some((frame, ledger)) = self.untaken.pop_front().zip(ledger) else { return };
         ledger.take(frame.len());
-        self.taken.push(u32::from_le_bytes(frame[8..12].try_into().unwrap()));
+        if let Some(number) = frame[8..].first_chunk() {
+            self.taken.push(u32::from_le_bytes(*number));
+        }
     }
 
     fn receive(&mut self, bytes: &[u8], lost: Option<Position>) {
@@ -139,6 +144,11 @@ impl Server {
                 Some(FromPeer::Data(body)) => {
                     self.untaken.push_back([&[0; HEADER_LEN], body].concat());
                 }
+                Some(FromPeer::End) => self.untaken.push_back(vec![0; HEADER_LEN]),
+                Some(FromPeer::Bye(_)) => {
+                    self.say_bye();
+                    break;
+                }
                 Some(_) => {}
                 None => break,
             }
@@ -148,6 +158,27 @@ impl Server {
         if let Some(ledger) = self.connection.ledger_mut() {
             let count = ledger.settle(lens).expect("the client tells positions that were sent");
             self.log.drain(..count);
+        }
+    }
+
+    /// The client leaves: its messages are taken over, and it is told so.
+    fn say_bye(&mut self) {
+        while !self.untaken.is_empty() {
+            self.take();
+        }
+        self.last = self.connection.detach().map(|ledger| ledger.taken());
+        let bye = Bye::new(ByeCode::Done, RetryHint::AtWill).taken(self.last);
+        self.outbox.extend(bye.encode());
+    }
+
+    fn end(&mut self) {
+        let ledger = self.connection.ledger_mut().or(self.ledger.as_deref_mut());
+        if ledger.is_some_and(Ledger::queue_end) {
+            self.log.push_back(frame(7, &[]));
+            if let Some(ledger) = self.connection.ledger_mut() {
+                self.outbox.extend(frame(7, &[]));
+                ledger.handle_written(self.log.iter().map(Vec::len).sum());
+            }
         }
     }
 
@@ -183,6 +214,9 @@ impl Server {
             let welcome = welcome.resumed(Resumed { received, proof }).encode();
             let replay = self.log.iter().skip(skip).flatten().copied();
             welcome.into_iter().chain(replay).collect::<Vec<u8>>()
+        } else if hello.resuming.is_some_and(|resuming| resuming.only) {
+            let bye = Bye::new(ByeCode::NotResumable, RetryHint::AtWill).taken(self.last);
+            bye.encode()
         } else {
             (self.session, self.link, self.sent) = (self.session + 1, 1, 0);
             self.forget_all();
@@ -213,6 +247,7 @@ struct Told {
     next: (u32, u32),
     back: usize,
     offline: usize,
+    ended: bool,
 }
 
 #[test]
@@ -249,6 +284,10 @@ fn run(seed: u64) -> (Told, usize) {
     for step in 0..STEPS {
         let is_late = step > STEPS - LAST_STEPS;
         let is_last = step > STEPS - LAST_STEPS / 2;
+        if step == STEPS - LAST_STEPS / 2 && seed % 4 == 0 && rig.client.end() {
+            told.ended = true;
+            server.end();
+        }
         match random.below(if is_late { 9 } else { 14 }) {
             // An application that has not heard of an end would not know of which session it is.
             0 if !is_behind && !is_last => {
@@ -353,7 +392,81 @@ fn run(seed: u64) -> (Told, usize) {
             assert!(accepted.starts_with(&server.taken), "seed {seed}: {:?}", server.taken);
         }
     }
-    assert_eq!(server.taken, accepted, "seed {seed}");
-    assert_eq!(told.next, (u32::try_from(server.session).unwrap(), server.sent), "seed {seed}");
+    if seed % 2 == 0 {
+        assert_eq!(server.taken, accepted, "seed {seed}");
+        assert_eq!(told.next, (u32::try_from(server.session).unwrap(), server.sent), "seed {seed}");
+        if told.ended {
+            let ledger = server.connection.ledger().unwrap();
+            assert!(ledger.peer_has_ended() && rig.life.ledger().unwrap().is_done(), "seed {seed}");
+        }
+        return (told, exact);
+    }
+    let left = close(&mut rig, &mut server, to_server, &mut random);
+    let lost = u64::try_from(accepted.len() - server.taken.len()).unwrap();
+    assert!(accepted.starts_with(&server.taken), "seed {seed}");
+    if left.exact {
+        exact += 1;
+        assert_eq!(left.frames, lost, "seed {seed}");
+    } else {
+        assert!(left.frames >= lost, "seed {seed}: {left}");
+    }
     (told, exact)
+}
+
+/// The application closes the client, over a path that is cut once in a while.
+fn close(
+    rig: &mut Rig,
+    server: &mut Server,
+    mut to_server: VecDeque<u8>,
+    random: &mut Random,
+) -> Undelivered {
+    for _ in 0..random.below(20) {
+        server.send();
+    }
+    rig.client.close();
+    let mut wait = Wait::default();
+    for _ in 0..10_000 {
+        match random.below(20) {
+            0..=6 => {
+                let len = random.of(to_server.len());
+                let bytes: Vec<u8> = to_server.drain(..len).collect();
+                server.receive(&bytes, None);
+                server.speak();
+            }
+            7..=13 => {
+                let len = random.of(server.outbox.len());
+                let bytes: Vec<u8> = server.outbox.drain(..len).collect();
+                rig.toy.send(&bytes);
+                if server.last.is_some() && server.outbox.is_empty() {
+                    rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+                }
+            }
+            14 => {
+                server.lose();
+                to_server.clear();
+                rig.toy.state().end = Some(RESET);
+            }
+            15..=16 => rig.toy.state().room = random.below(60),
+            17 => rig.toy.state().room = usize::MAX,
+            _ if wait.until.is_some() => rig.pass_until(wait),
+            _ => {}
+        }
+        server.now = rig.toy.now();
+        match rig.life.step() {
+            Step::Dial => {
+                let mut state = rig.toy.state();
+                (state.end, state.room) = (None, usize::MAX);
+                state.inbound.clear();
+                state.written.clear();
+                drop(state);
+                to_server.clear();
+                server.lose();
+                rig.life.connected(rig.toy.clone(), SERVER);
+            }
+            Step::Wait(next) => wait = next,
+            Step::Over => return rig.end().2,
+        }
+        to_server.extend(rig.toy.take_written());
+    }
+    panic!("it does not end")
 }

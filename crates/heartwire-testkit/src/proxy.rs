@@ -1,7 +1,7 @@
 //! A proxy: a path between two ends with a delay, which a test can cut towards the server, or end.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -15,6 +15,8 @@ use std::time::Instant;
 pub struct Way {
     /// Drops all bytes, which the kernel still acknowledges, and the end of the connection too.
     cut: AtomicBool,
+    /// How many bytes have come, dropped ones included.
+    came: AtomicUsize,
     /// The delay of each byte.
     delay: Duration,
 }
@@ -33,6 +35,8 @@ pub struct Proxy {
     /// Where it listens.
     pub addr: SocketAddr,
     to_server: Arc<Way>,
+    /// Where new connections lead.
+    target: Arc<Mutex<SocketAddr>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -45,10 +49,13 @@ impl Proxy {
         let (there, back) = (Arc::clone(&to_server), Arc::new(to_client));
         let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
         let open = Arc::clone(&streams);
+        let target = Arc::new(Mutex::new(target));
+        let leads_to = Arc::clone(&target);
         // It ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
+                let target = *leads_to.lock().unwrap();
                 let Ok(server) = TcpStream::connect(target) else { continue };
                 for stream in [&client, &server] {
                     stream.set_nodelay(true).unwrap();
@@ -58,7 +65,7 @@ impl Proxy {
                 pass_on(server, client, &back);
             }
         });
-        Self { addr, to_server, streams }
+        Self { addr, to_server, target, streams }
     }
 
     /// A proxy without delay.
@@ -72,6 +79,18 @@ impl Proxy {
             // The ends may have closed it.
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Hangs up. New connections lead to `target`, and are not cut.
+    pub fn hang_up_and_lead_to(&self, target: SocketAddr) {
+        *self.target.lock().unwrap() = target;
+        self.hang_up();
+        self.to_server.cut.store(false, Ordering::SeqCst);
+    }
+
+    /// How many bytes have come for the server, on all connections, dropped ones included.
+    pub fn came(&self) -> usize {
+        self.to_server.came.load(Ordering::SeqCst)
     }
 
     /// Cuts the direction to the server.
@@ -92,7 +111,10 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>) {
         loop {
             let bytes = match from.read(&mut buffer) {
                 Ok(0) => None,
-                Ok(len) => Some(buffer[..len].to_vec()),
+                Ok(len) => {
+                    way.came.fetch_add(len, Ordering::SeqCst);
+                    Some(buffer[..len].to_vec())
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => None,
             };

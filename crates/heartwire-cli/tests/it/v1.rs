@@ -5,6 +5,7 @@ mod admission;
 mod commands;
 mod input;
 mod names;
+mod outages;
 mod page;
 mod resuming;
 mod second;

@@ -117,6 +117,9 @@ impl Resuming {
 impl Answer {
     fn put(&self, map: &mut Map<'_>, ends: &Ends) {
         if let Some(numbers) = self.resume {
+            // Held, and the longest frame, of values that are there already.
+            map.key(11).u32(numbers.to_server);
+            map.key(12).u32(numbers.to_client);
             numbers.put(map.key(13), 2, |map| {
                 map.key(0).u64(7);
                 map.proof(1, 0);

@@ -251,6 +251,10 @@ impl<W: ServerWorld> Agenda<W> {
 
     /// Handles the loss of a session's link. A session that does not outlive it ends.
     pub(super) fn lose_link(&mut self, session: &mut Session<W::Socket>, reason: Reason) {
+        if session.is_away() {
+            // One loss often shows in several ways within a turn.
+            return;
+        }
         if !self.parks || !session.lose_link() {
             return self.end(session, reason);
         }

@@ -90,7 +90,7 @@ pub enum Event<D> {
     },
     /// The connection to the client is lost, and the session waits for the client to come back
     /// ([`ServerConfig::resume`](super::ServerConfig::resume)). What is sent to it meanwhile is
-    /// kept. `Back` or `Offline` follows.
+    /// kept. `Back` or `Offline` follows; data that had arrived before may still come first.
     Away {
         /// The session.
         id: SessionId,

@@ -444,7 +444,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             queued: session.queued(),
             name: session.identity().map(|identity| identity.name.clone()),
             epoch: session.identity().map_or(0, |identity| identity.epoch),
-            link_state: session.link.connection.link_state(now),
+            link_state: session.link.connection.link_state(now).filter(|_| !session.is_away()),
         })
         .collect()
     }

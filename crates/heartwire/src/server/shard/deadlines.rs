@@ -66,6 +66,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Next::ReadFirst(read) => {
                     let mut found = self.read_first(slot);
                     let Some((session, agenda)) = self.state.live(slot) else { return };
+                    if session.is_away() {
+                        // The end of the link was found, and needs no verdict.
+                        return;
+                    }
                     if let Some(pause) = self.last_pause {
                         if agenda.world.breaks(Break::TakesPausesForLife) {
                             session.link.connection.handle_heard(pause.resumed_at);

@@ -6,7 +6,7 @@ use std::string::ToString;
 
 use heartwire_core::resume::Position;
 use heartwire_core::v1::{
-    Bye, ByeCode, ResumeOffer, ResumeTerms, Resuming, RetryHint, Secret, Welcome,
+    Bye, ByeCode, Health, ResumeOffer, ResumeTerms, Resuming, RetryHint, Secret, Welcome,
 };
 use heartwire_core::{Instant, Violation};
 
@@ -259,6 +259,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             handle.away_count().leave();
         }
         let (mut old, ledger, replayed) = session.change_link(link, skip);
+        let had_health = old.health(now);
         self.state.close(old.cut(), true);
         let Some((session, agenda)) = self.state.find(wanted) else { return };
         let slot = session.slot();
@@ -290,6 +291,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         tracing::debug!(session = %wanted, %peer, link = resuming.link, "back");
         let away = away.unwrap_or(Duration::ZERO);
         self.tell(Event::Back { id: wanted, peer, away, replayed });
+        if had_health != Health::Ok {
+            // What its beats say from now on begins here.
+            self.tell(Event::Health { id: wanted, health: Health::Ok });
+        }
         self.read_what_waited(slot);
         self.end_if_done(wanted);
     }

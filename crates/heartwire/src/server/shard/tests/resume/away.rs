@@ -2,9 +2,10 @@
 
 use std::io;
 
+use heartwire_core::Policy;
 use heartwire_core::resume::Position;
-use heartwire_core::v1::{ByeCode, RetryHint};
-use heartwire_testkit::{Got, hello_as, ms};
+use heartwire_core::v1::{ByeCode, Health, Offer, RetryHint};
+use heartwire_testkit::{Got, hello_as, ms, timeout};
 
 use super::{Client, GRACE, WINDOW, after, resumable};
 use crate::server::limits::Limits;
@@ -103,6 +104,52 @@ fn each_loss_of_a_link_is_one_and_each_goodbye_is_none() {
     rig.run();
     let undelivered = Undelivered { frames: 1, bytes: 1, exact: true };
     assert_eq!(rig.gone(id), (Reason::Bye(ByeCode::Done), undelivered));
+}
+
+/// The end of a link that is found by the read before a verdict is the loss, and no verdict.
+#[test]
+fn a_link_is_lost_once_however_many_signs_there_are() {
+    // It sends no beats, which would find it before.
+    let mut rig = Rig::start(resumable().policy(timeout(60_000)));
+    let toy = rig.door.connect();
+    let mut hello = Client::hello(None, None);
+    hello.offer = Offer::new(&Policy::builder().interval(ms(100)).build().unwrap());
+    toy.send(&hello.encode());
+    rig.run();
+    rig.told_online();
+    toy.beat_with(|_| {});
+    rig.pass(ms(50_000));
+    toy.reset();
+    toy.state().has_news = false;
+    rig.pass(ms(10_010));
+    let Event::Away { reason, .. } = rig.next() else { panic!("not away") };
+    assert_eq!(reason, Reason::Reset);
+    rig.expect_nothing();
+    let mut rig = Rig::start(resumable());
+    let (client, id) = Client::online(&mut rig);
+    // A write fails, and what was read before it shows the same.
+    client.toy.reset();
+    client.toy.state().has_news = false;
+    rig.handle.send(id, b"a").unwrap();
+    rig.run();
+    assert!(matches!(rig.next(), Event::Away { reason: Reason::Reset, .. }));
+    rig.expect_nothing();
+}
+
+#[test]
+fn the_health_of_a_client_is_that_of_its_link() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    client.toy.beat_with(|beat| beat.health = Health::Degraded);
+    rig.run();
+    assert_eq!(rig.next(), Event::Health { id, health: Health::Degraded });
+    client.lose(&mut rig, id);
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(0));
+    assert_eq!(rig.next(), Event::Health { id, health: Health::Ok });
+    client.toy.beat_with(|beat| beat.health = Health::Degraded);
+    rig.run();
+    assert_eq!(rig.next(), Event::Health { id, health: Health::Degraded });
 }
 
 #[test]

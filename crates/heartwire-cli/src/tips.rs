@@ -79,7 +79,7 @@ fn for_serve(option: &str) -> Option<&'static str> {
         "tls" | "ssl" => "--tls-cert and --tls-key switch TLS on",
         "ca" | "cacert" | "ca-cert" | "ca-file" | "cafile" | "tls-ca" | "tls-roots"
         | "client-ca" => "--tls-client-ca names the CAs that sign clients' certificates",
-        "grace" | "grace-period" | "shutdown-timeout" | "stop-timeout" => {
+        "grace-period" | "shutdown-timeout" | "stop-timeout" => {
             "--drain sets how long a shutdown takes"
         }
         _ => return None,
@@ -129,6 +129,12 @@ fn for_session(option: &str) -> Option<&'static str> {
             "--tls-cert names the file with the certificate"
         }
         "key" | "key-file" | "keyfile" | "private-key" => "--tls-key names the private key's file",
+        "resume" | "no-resume" | "resume-timeout" | "session-timeout" | "session-expiry" => {
+            "--grace sets how long a session outlives its connection, or that it does not"
+        }
+        "replay" | "replay-buffer" | "in-flight" | "max-inflight" => {
+            "--window limits what is under way in a session"
+        }
         "floor" => "--min-interval sets the shortest interval to agree to",
         "ceiling" => "--max-timeout sets the longest timeout to agree to",
         _ => return None,
@@ -247,6 +253,7 @@ mod tests {
             (&["connect", "port", "7", "localhost"], "heartwire connect HOST:PORT"),
             (&["connect", "ca=ca.pem", "localhost"], "--tls-ca names"),
             (&["connect", "token", "secret", "localhost"], "--token-file names"),
+            (&["connect", "resume=1m", "localhost"], "--grace sets"),
             (&["connect", "beat", "3s", "localhost"], "--interval sets"),
             (&["connect", "path", "3s", "localhost"], "--rtt prints"),
             (&["connect", "log", "info", "localhost"], "--log-level sets"),

@@ -326,7 +326,9 @@ impl fmt::Display for Line {
             }
             Self::Offline { peer, reason, unsent, unacknowledged, beats, bye, undelivered } => {
                 write!(f, "offline   {peer} {reason}")?;
-                bye.as_ref().map_or(Ok(()), |bye| write!(f, "{bye}"))?;
+                // The answer to this end's own BYE says nothing new.
+                let bye = bye.as_ref().filter(|_| *reason != Reason::Shutdown);
+                bye.map_or(Ok(()), |bye| write!(f, "{bye}"))?;
                 write!(f, "; {}", counted(*beats, "beat"))?;
                 for (count, one, what) in
                     [(unsent, "message", "sent"), (unacknowledged, "byte", "acknowledged")]

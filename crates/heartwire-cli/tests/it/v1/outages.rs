@@ -99,7 +99,7 @@ fn a_session_is_given_up_after_its_grace_and_counts_what_it_did_not_deliver() {
 }
 
 #[test]
-fn what_is_sent_to_a_client_that_is_away_arrives_when_it_is_back() {
+fn messages_to_a_client_that_is_away_arrive_when_it_is_back() {
     let mut server = Server::start_with_input(&["--commands"], Stdio::piped());
     let proxy = Proxy::plain(server.addr);
     let client = frozen_bob(&server, &proxy);
@@ -119,7 +119,7 @@ fn what_is_sent_to_a_client_that_is_away_arrives_when_it_is_back() {
 }
 
 #[test]
-fn what_a_restart_of_the_server_loses_is_counted() {
+fn restart_of_the_server_counts_what_it_loses() {
     let mut server = Server::start_plain(&[]);
     let proxy = Proxy::plain(server.addr);
     let mut client = Client::start_plain(proxy.addr, &["--stay"]);

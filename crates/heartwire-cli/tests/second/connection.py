@@ -57,6 +57,19 @@ class Connection:
         self.inbound += some
         return True
 
+    def unread_data(self):
+        """How many messages have arrived and were not read."""
+        try:
+            some = self.inbound + self.sock.recv(65_536, socket.MSG_PEEK)
+        except BlockingIOError:
+            some = self.inbound
+        count = 0
+        while len(some) >= HEAD.size:
+            kind, length = HEAD.unpack_from(some)
+            some = some[HEAD.size + length :]
+            count += kind == DATA
+        return count
+
     def write(self, some):
         if not self.mute:
             self.outbound += some
@@ -349,6 +362,8 @@ class Connection:
         elif words[0] in ("pause", "resume"):
             self.paused = words[0] == "pause"
             say(words[0])
+        elif words[0] == "peek":
+            say("peek", data=self.unread_data())
         elif words[0] == "raw":
             self.write(bytes.fromhex(words[1]))
         elif words[0] == "flood":
@@ -362,6 +377,7 @@ class Connection:
             say(words[0], **self.session.positions())
         elif words[0] == "echo":
             self.session.echoes = True
+            say("echo")
         elif words[0] == "cut":
             self.cut = json.loads(" ".join(words[1:]) or "{}")
             if not self.cut.get("keep"):

@@ -7,7 +7,7 @@ commands from standard input:
 
 `data TEXT`, `promise MS`, `health N`, `end` (its half of a session);
 `bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2), `close` (without a BYE);
-`pause` and `resume` (reading), `hold` and `take` (what the application takes over of a session), `echo` (send that back);
+`pause` and `resume` (reading), `peek` (how many messages were not read), `hold` and `take` (what the application takes over of a session), `echo` (send that back);
 `cut [JSON]`: resets the link, and a client connects again at once; with `keep` it leaves the older link open,
 with `waits` it waits for another line before; its next HELLO says what the JSON says: `link`, `received`, `server`,
 `session`, `only`, a wrong `proof` (true); with `before_welcome` it cuts that link as well, when the WELCOME

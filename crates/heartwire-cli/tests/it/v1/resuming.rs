@@ -2,8 +2,9 @@
 
 use core::net::SocketAddr;
 use std::thread;
+use std::time::Instant;
 
-use heartwire_testkit::Lines;
+use heartwire_testkit::{LineEvent as Event, Lines, PATIENCE, ms};
 
 use crate::program::{Client, Server};
 use crate::side_by_side;
@@ -33,6 +34,21 @@ fn texts(events: &Lines, count: usize) -> Vec<String> {
     events.first_events("data", count).iter().map(|data| data.text("text").to_owned()).collect()
 }
 
+/// Has it do this again and again, until its answer is so.
+#[track_caller]
+fn ask_until(second: &mut Second, command: &str, is_so: fn(&Event) -> bool) {
+    let (begun, before) = (Instant::now(), second.events.events_so_far(command).len());
+    for number in before + 1.. {
+        second.obey(command);
+        if is_so(&second.events.first_events(command, number)[number - 1]) {
+            return;
+        }
+        // upper bound: it is not so, however long one waits.
+        assert!(begun.elapsed() < PATIENCE, "{command} never says so");
+        thread::sleep(ms(20));
+    }
+}
+
 #[test]
 fn its_client_goes_on_with_a_session_of_our_server() {
     if python_is_missing() {
@@ -47,7 +63,7 @@ fn its_client_goes_on_with_a_session_of_our_server() {
     second.obey("pause");
     second.event("pause");
     second.obey("data two");
-    server.events.first_events("data", 2);
+    ask_until(&mut second, "peek", |peek| peek["data"] == 1);
     second.obey("cut");
     second.event("back");
     second.obey("data three");
@@ -149,6 +165,7 @@ fn everything_arrives_once_and_in_order_through_many_cuts() {
     let mut client = Client::start_plain(addr, &[&QUICK[..], &["--name", "bob"]].concat());
     client.event("online");
     second.obey("echo");
+    second.event("echo");
     for (number, lines) in to_client.chunks(50).enumerate() {
         client.type_in(&format!("{}\n", lines.join("\n")));
         second.events.first_events("data", 50 * number + 25);
@@ -176,14 +193,7 @@ fn our_client_keeps_to_the_window_of_a_slow_application_through_a_cut() {
     // Three windows; the second implementation closes if more than one comes.
     let lines: Vec<String> = (0..400).map(|number| format!("{number:0492}")).collect();
     client.type_in(&format!("{}\n", lines.join("\n")));
-    for number in 2.. {
-        second.obey("hold");
-        let held = &second.events.first_events("hold", number)[number - 1];
-        if held["received"][1].as_u64() > Some(65_536 - 500) {
-            break;
-        }
-        second.events.first_events("beat", number);
-    }
+    ask_until(&mut second, "hold", |held| held["received"][1].as_u64() > Some(65_536 - 500));
     second.obey("cut");
     second.event("back");
     second.obey("take");
@@ -301,6 +311,7 @@ fn our_client_judges_a_server_that_it_comes_back_to() {
             second.obey("hold");
             second.event("hold");
             client.type_in("you\n");
+            ask_until(&mut second, "hold", |held| held["received"][0] == 2);
             second.obey("forget");
             let offline = client.event("offline");
             assert_eq!(offline["reason"], "not_resumed");

@@ -190,6 +190,10 @@ impl Program {
         self.noting = Some(thread::spawn(move || lines.for_each(|line| keep(&said, &line))));
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         Ok(kill_process(Pid::from_child(&self.process), signal)?)
     }

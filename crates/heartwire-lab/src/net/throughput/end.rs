@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::net::cuts::{lines, print};
+use crate::process::Usage;
 
 /// The first bytes of a frame to the server: how long the answer to it shall be.
 const WANT_LEN: usize = size_of::<u32>();
@@ -215,10 +216,10 @@ async fn connect(
     });
     take(&mut events, answers, &places).await?;
     let took = began.elapsed();
-    let client = sending.await??;
-    client.close();
+    sending.await??.close();
     while events.recv().await.is_some() {}
-    print("done", json!({ "seconds": took.as_secs_f64() }))
+    let cpu = Usage::of(std::process::id())?.cpu_ns;
+    print("done", json!({ "seconds": took.as_secs_f64(), "cpu_ns": cpu }))
 }
 
 /// Takes that many answers.

@@ -24,6 +24,7 @@ use super::size::size;
 use super::stop::Stop;
 use super::topology::{SERVER, Topology};
 use crate::output::{print, say};
+use crate::process::Usage;
 
 /// What a connection must carry with resume, of what it carries without.
 const LEAST_RATIO: f64 = 0.95;
@@ -125,10 +126,19 @@ struct Trial {
     window: u64,
 }
 
-/// Its results, in bytes a second, one pair for each round: without resume, and with it.
+/// Its results, one pair for each round: without resume, and with it.
 struct Record {
     trial: Trial,
-    pairs: Vec<[f64; 2]>,
+    pairs: Vec<[Figures; 2]>,
+}
+
+/// What one connection has done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Figures {
+    /// In one direction.
+    bytes_per_s: f64,
+    /// Processor time of both ends.
+    cpu_s: f64,
 }
 
 /// Runs it.
@@ -172,13 +182,13 @@ fn measure(args: &Args, maker: Maker, stop: &Stop) -> anyhow::Result<Vec<Record>
         }
         let mut pairs = Vec::new();
         for round in 0..args.rounds {
-            let mut pair = [0.0; 2];
+            let mut pair = [Figures::default(); 2];
             // Each of them is the first one as often as the other.
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             for resumes in order {
-                let speed = trial.run(args, &topology, stop, resumes == 1)?;
+                let figures = trial.run(args, &topology, stop, resumes == 1)?;
                 if let Some(place) = pair.get_mut(resumes) {
-                    *place = speed;
+                    *place = figures;
                 }
             }
             pairs.push(pair);
@@ -215,14 +225,13 @@ impl Args {
 }
 
 impl Trial {
-    /// How much the connection carries, in bytes a second and in one direction.
     fn run(
         &self,
         args: &Args,
         topology: &Topology,
         stop: &Stop,
         resumes: bool,
-    ) -> anyhow::Result<f64> {
+    ) -> anyhow::Result<Figures> {
         let files = args.tls.then(certificate).transpose()?;
         let (address, client) = match self.path {
             Path::Loopback => ("127.0.0.1:39002", &topology.server),
@@ -247,31 +256,38 @@ impl Trial {
         };
         let server = start(&topology.server, Side::Server, &server)?;
         telling.expect(Side::Server, "listening", PATIENCE).with_context(|| server.complaints())?;
+        let before = Usage::of(server.pid())?;
         let client = start(client, Side::Client, &other)?;
         telling.expect(Side::Client, "done", PATIENCE).with_context(|| client.complaints())?;
         let mut told = telling.so_far.iter();
         let done = told.rfind(|told| told.event == "done").context("no end")?;
+        let cpu_ns = (Usage::of(server.pid())? - before).cpu_ns + done.count("cpu_ns");
         #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "it is below 2^53")]
         let bytes = self.bytes as f64;
-        Ok(bytes / done.number("seconds"))
+        Ok(Figures {
+            bytes_per_s: bytes / done.number("seconds"),
+            cpu_s: Duration::from_nanos(cpu_ns).as_secs_f64(),
+        })
     }
 }
 
 impl Record {
     /// The median of the rounds' ratios.
     fn ratio(&self) -> f64 {
-        median(self.pairs.iter().map(|[without, with]| with / without))
+        median(self.pairs.iter().map(|[without, with]| with.bytes_per_s / without.bytes_per_s))
     }
 
-    fn least(&self) -> f64 {
-        self.pairs.iter().map(|[without, with]| with / without).fold(f64::INFINITY, f64::min)
+    /// The same of the processor time.
+    fn cpu_ratio(&self) -> f64 {
+        median(self.pairs.iter().map(|[without, with]| with.cpu_s / without.cpu_s))
     }
 
+    /// The medians in MiB a second, without resume and with it.
     fn speeds(&self) -> [f64; 2] {
         let mib = f64::from(1 << 20);
         [
-            median(self.pairs.iter().map(|[without, _]| without / mib)),
-            median(self.pairs.iter().map(|[_, with]| with / mib)),
+            median(self.pairs.iter().map(|[without, _]| without.bytes_per_s / mib)),
+            median(self.pairs.iter().map(|[_, with]| with.bytes_per_s / mib)),
         ]
     }
 }
@@ -290,18 +306,19 @@ const fn path_name(path: Path) -> &'static str {
 }
 
 fn text(records: &[Record]) -> String {
-    let mut text = "path      way   without, MiB/s  with, MiB/s  ratio  least  window\n".to_owned();
+    let mut text =
+        "path      way   without, MiB/s  with, MiB/s  ratio  CPU ratio  window\n".to_owned();
     for record in records {
         let ([without, with], Trial { path, direction, window, .. }) =
             (record.speeds(), record.trial);
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "{:9} {:5} {without:14.2} {with:12.2}  {:5.3}  {:5.3}  {window} B",
+            "{:9} {:5} {without:14.2} {with:12.2}  {:5.3}  {:9.3}  {window} B",
             path_name(path),
             direction.name(),
             record.ratio(),
-            record.least(),
+            record.cpu_ratio(),
         );
     }
     text
@@ -318,7 +335,7 @@ fn object(args: &Args, records: &[Record]) -> Value {
             "without_mib_per_s": without,
             "with_mib_per_s": with,
             "ratio": record.ratio(),
-            "least_ratio": record.least(),
+            "cpu_ratio": record.cpu_ratio(),
         })
     });
     let records: Vec<Value> = records.collect();

@@ -2,6 +2,7 @@
 //! in its namespace.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use super::stream::{Faults, Frames, Sink, Source, Total};
 /// How often an end prints its counts.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 
-/// Most reasons that an end prints: the first ones.
+/// Most different reasons that an end prints: the first ones.
 const MAX_REASONS: usize = 20;
 
 /// What both ends are told.
@@ -125,8 +126,8 @@ pub(super) struct Tally {
     pub(super) offline: u64,
     /// Attempts to connect that failed.
     failed: u64,
-    /// Why they failed, and why sessions ended.
-    why: Vec<String>,
+    /// Why they failed, and why sessions ended, and how often.
+    why: BTreeMap<String, u64>,
     /// What the library reports as lost: frames that were or may have been lost.
     pub(super) undelivered: u64,
     sent_bytes: u64,
@@ -155,8 +156,9 @@ impl Tally {
     }
 
     fn note(&mut self, why: impl ToString) {
-        if self.why.len() < MAX_REASONS {
-            self.why.push(why.to_string());
+        let why = why.to_string();
+        if self.why.len() < MAX_REASONS || self.why.contains_key(&why) {
+            *self.why.entry(why).or_default() += 1;
         }
     }
 }
@@ -241,7 +243,7 @@ impl Streams {
             ("missing", faults.missing.into()),
             ("repeated", faults.repeated.into()),
             ("damaged", faults.damaged.into()),
-            ("why", why.into()),
+            ("why", json!(why)),
         ] {
             insert(&mut fields, name, value);
         }

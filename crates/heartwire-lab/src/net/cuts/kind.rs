@@ -50,9 +50,11 @@ impl Kind {
         matches!(self, Self::LinkDown | Self::RouterFrozen)
     }
 
-    /// How long after it, or after the end of an outage, the sessions have to be back.
-    pub(super) fn bound(self, plan: &Plan) -> Option<Duration> {
+    /// How long after it, or after the end of an outage, the sessions have to be back; `alone`:
+    /// there is only one.
+    pub(super) fn bound(self, plan: &Plan, alone: bool) -> Option<Duration> {
         match self {
+            _ if !alone => plan.all_back(),
             Self::ClientSocket | Self::ServerSocket => plan.back(Loss::Reset),
             Self::NewAddress => plan.back(Loss::NewAddress),
             // A client is reset when it sends something, and that can be its next beat.

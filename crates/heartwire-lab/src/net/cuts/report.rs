@@ -100,7 +100,7 @@ impl Report {
             let of_kind = self.cuts.iter().filter(|cut| cut.kind == kind);
             let mut times: Vec<Duration> = of_kind.map(|cut| cut.back_after).collect();
             times.sort();
-            let bound = kind.bound(&self.plan);
+            let bound = kind.bound(&self.plan, self.args.sessions == 1);
             let is_late = |time: &&Duration| bound.is_some_and(|bound| **time > bound);
             Some(Times {
                 kind,

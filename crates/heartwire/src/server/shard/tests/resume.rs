@@ -2,6 +2,7 @@
 
 mod away;
 mod link;
+mod random;
 mod refused;
 mod window;
 
@@ -42,6 +43,8 @@ struct Client {
     terms: ResumeTerms,
     link: u32,
     only: bool,
+    /// What it has taken over.
+    taken: Position,
 }
 
 impl Client {
@@ -74,7 +77,19 @@ impl Client {
         toy.beat_with(|_| {});
         rig.run();
         toy.got();
-        (Self { toy, name, token, session: id.as_u64(), terms, link: 1, only: false }, id)
+        (
+            Self {
+                toy,
+                name,
+                token,
+                session: id.as_u64(),
+                terms,
+                link: 1,
+                only: false,
+                taken: Position::default(),
+            },
+            id,
+        )
     }
 
     /// Its HELLO that goes on with the session, having received all up to there.
@@ -134,6 +149,16 @@ impl Client {
         let body = [taken.frames.to_le_bytes(), taken.bytes.to_le_bytes()].concat();
         self.toy.send(&heartwire_testkit::frame(heartwire_testkit::ACK, &body));
     }
+}
+
+/// The WELCOME at the front of these bytes.
+#[track_caller]
+fn welcome_in(written: &[u8]) -> Welcome {
+    let (header, rest) = written.split_first_chunk::<8>().expect("a header");
+    let len = usize::try_from(i32::from_le_bytes(header[4..].try_into().unwrap())).unwrap();
+    let got = Got::of_frame(*header, &rest[..len]);
+    let Got::Welcome(welcome) = got else { panic!("not welcome: {got:?}") };
+    welcome
 }
 
 #[track_caller]

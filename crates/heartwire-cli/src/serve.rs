@@ -1,5 +1,6 @@
 //! `heartwire serve`: a server that prints its events.
 
+mod answers;
 mod args;
 mod commands;
 mod feed;
@@ -11,16 +12,13 @@ use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::task::Waker;
 use core::time::Duration;
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::auth::{Tokens, TokensError};
 use heartwire::server::limits::{Admission, Limits, Rate};
-use heartwire::server::{
-    CommandError, Control, Event, Handler, Protocols, Resume, Server, ServerConfig, SessionId,
-};
+use heartwire::server::{Control, Event, Handler, Protocols, Resume, Server, ServerConfig};
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -34,6 +32,7 @@ use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs};
 use args::{EventKind, LimitArgs, ServeData, ServeTlsArgs};
 
+use answers::Answers;
 use commands::Commands;
 use feed::Feed;
 use lines::Line;
@@ -74,11 +73,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
     let on_data = args.on_data;
+    let threads = args.threads.map_or_else(processors, usize::from);
     // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.
     let (runs, mut ended) = mpsc::channel::<()>(1);
     let server = Server::start(config, |shard| OnEvents {
         shard,
         on_data,
+        answers: Answers::new(args.limits.max_buffered / threads),
         printed: args.events.clone(),
         output: output.clone(),
         _runs: runs.clone(),
@@ -129,6 +130,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     // Reading a file again may never end.
     runtime.shutdown_background();
     exit
+}
+
+/// How many there are; a server has as many threads by default.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The warning about a server without authentication that other machines can reach.
@@ -358,38 +364,24 @@ fn raise_open_files() -> Option<u64> {
 struct OnEvents {
     shard: usize,
     on_data: ServeData,
+    answers: Answers,
     printed: Vec<EventKind>,
     output: Sink<Feed>,
     _runs: mpsc::Sender<()>,
 }
 
-impl OnEvents {
-    /// An answer is never too long, see `check_answers_fit`, and the session's own shard is never
-    /// `Busy` here. So an error means that the session has ended, and its `Offline` says why; or
-    /// that it has no room, because the client does not take over what it is sent. Sent through the
-    /// handle, the answer then ends the session, which counts it as undelivered.
-    fn send_back(&self, id: SessionId, data: &[u8], control: &mut Control<'_>) {
-        let answer = match self.on_data {
-            ServeData::Discard => return,
-            ServeData::Echo => Cow::Borrowed(data),
-            ServeData::Upper => Cow::Owned(data.to_ascii_uppercase()),
-        };
-        if control.send(id, &answer) == Err(CommandError::Full)
-            && control.handle().send(id, &answer).is_err()
-        {
-            let _ = control.kick(id);
-        }
-    }
-}
-
 impl Handler for OnEvents {
-    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
-        if let Event::Data { id, data } = event {
-            self.send_back(id, data, control);
-        }
-        if matches!(event, Event::Room { .. }) {
-            // Nothing waits for it.
-            return;
+    fn handle(&mut self, mut event: Event<&[u8]>, control: &mut Control<'_>) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others are only printed")]
+        match &mut event {
+            Event::Data { id, data } => match self.on_data {
+                ServeData::Discard => {}
+                ServeData::Echo => self.answers.send(*id, data, control),
+                ServeData::Upper => self.answers.send(*id, &data.to_ascii_uppercase(), control),
+            },
+            Event::Room { id } => return self.answers.send_waiting(*id, control),
+            Event::Offline { id, undelivered, .. } => self.answers.forget(*id, undelivered),
+            _ => {}
         }
         // The queue has to know which sessions there are, even if that is not printed.
         let is_told = |kind| self.printed.contains(&kind);

@@ -31,7 +31,8 @@ fn frozen_bob(server: &Server, proxy: &Proxy) -> Client {
 
 #[test]
 fn lines_arrive_once_and_in_order_over_connections_that_are_lost() {
-    let server = Server::start_plain(&["--on-data", "echo"]);
+    // A small window, so that lines and answers wait for each other.
+    let server = Server::start_plain(&["--on-data", "echo", "--window", "1000"]);
     let proxy = Proxy::plain(server.addr);
     let mut client = Client::start_plain(proxy.addr, &[]);
     assert_eq!(client.event("online")["grace_ms"], 120_000.0);

@@ -275,6 +275,9 @@ fn resume(args: &ConnectArgs) -> Result<Result<(Duration, u32), &'static str>, U
         return Ok(Err("protocol v0"));
     }
     let Some(grace) = args.resume.grace() else { return Ok(Err("--grace off")) };
+    if args.retry == Retry::Never && args.resume.grace.is_none() {
+        return Ok(Err("--retry never"));
+    }
     if args.tls.tls || args.resume.resume_in_the_clear || is_local(&args.target) {
         Ok(Ok((grace, args.resume.window)))
     } else {

@@ -191,6 +191,8 @@ impl Stage {
                 TIMEOUT,
                 "--retry",
                 "never",
+                "--grace",
+                "1m",
                 "--no-input",
                 "--on-data",
                 "echo",

@@ -148,6 +148,9 @@ pub(crate) struct ConnectArgs {
 
     /// How to wait before reconnecting: `backoff` (random, up to 0.5 s, doubling up to 30 s),
     /// `TIME`, or `never`.
+    ///
+    /// With `never`, a session ends with its connection, unless --grace is given. While a session
+    /// has no connection, connect waits 10 s at most, whatever this is.
     #[arg(
         long,
         value_name = "HOW",

@@ -30,7 +30,11 @@ fn sessions_outlive_connections_that_are_encrypted_or_within_this_machine() {
     }
     let chosen = outages(&["localhost", "--grace", "10m", "--window", "1MiB"]);
     assert_eq!(chosen, Ok(Ok((Duration::from_secs(600), 1 << 20))));
-    for without in [&["--grace", "off"][..], &["--protocol", "v0"], &["--raw"]] {
+    let given = outages(&["localhost", "--retry", "never", "--grace", "2m"]);
+    assert_eq!(given, kept);
+    for without in
+        [&["--grace", "off"][..], &["--protocol", "v0"], &["--raw"], &["--retry", "never"]]
+    {
         let words: Vec<_> = ["localhost"].iter().chain(without).copied().collect();
         assert!(outages(&words).unwrap().is_err(), "{without:?}");
     }

@@ -1,17 +1,23 @@
 //! Any number of links, each cut after any byte in both directions, with slow ends: both
 //! applications get every message once and in order.
 
+use core::time::Duration;
 use std::io;
 
 use heartwire_core::resume::Position;
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_testkit::{DATA, beat_of, data as data_frame, frame, ms};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Client, resumable};
+use super::{Client, after, resumable};
 use crate::server::rig::Rig;
 use crate::server::{Event, Resume, ServerConfig, SessionId};
 use crate::toy::Toy;
+use crate::{Reason, Undelivered};
+
+/// Longer than all steps.
+const GRACE: Duration = ms(3_600_000);
 
 /// A step of the world.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +81,7 @@ struct World {
     at_server: usize,
     /// The server's bytes that are not acknowledged.
     unacknowledged: Vec<usize>,
+    offline: Option<(Reason, Undelivered)>,
 }
 
 impl World {
@@ -96,6 +103,7 @@ impl World {
             at_client: 0,
             at_server: 0,
             unacknowledged: Vec::new(),
+            offline: None,
         }
     }
 
@@ -197,15 +205,70 @@ impl World {
         self.toy().send(&[frame(0, &beat_of(1).encode()), again.concat()].concat());
     }
 
+    /// Ends the session. Each application is told what was not delivered, and that is so.
+    fn end(&mut self, end: End) {
+        match end {
+            End::Grace => {
+                self.take(Step::Cut { there: 100, back: 100 });
+                assert_eq!(self.offline, None);
+                self.rig.pass(GRACE + ms(10));
+            }
+            End::Bye => {
+                self.take(Step::ComeBack);
+                let bye = Bye::new(ByeCode::Done, RetryHint::AtWill);
+                self.toy().send(&bye.taken(Some(self.client.taken)).encode());
+            }
+            End::Kick => self.rig.handle.kick_with(self.id, RetryHint::AtWill, "").unwrap(),
+        }
+        self.rig.run();
+        // A client that ends its connection does not wait for more.
+        self.rig.pass(ms(2_000));
+        self.check_events();
+        let (reason, undelivered) = self.offline.expect("the session has ended");
+        assert_eq!(reason.name(), end.name());
+        let taken = usize::try_from(self.client.taken.frames).unwrap();
+        let lost = u64::try_from(self.answered - taken).unwrap();
+        assert!(undelivered.frames >= lost, "{undelivered:?}, and {lost}");
+        assert!(!undelivered.exact || undelivered.frames == lost, "{undelivered:?}, and {lost}");
+        assert!(undelivered.exact || !matches!(end, End::Bye));
+        // The same of the other direction, to a client that asks.
+        self.rig.leave_room(usize::MAX);
+        let hello = self.client.resuming(self.received);
+        self.client.connect_with(&mut self.rig, &hello);
+        let welcome = super::welcome_in(&self.client.toy.take_written());
+        let at_server: Vec<&[u8]> = self.sent[..self.at_server].iter().map(|b| &b[..]).collect();
+        assert_eq!(welcome.lost, Some(after(&at_server)));
+    }
+
     /// The server's application gets the client's messages in their order.
     fn check_events(&mut self) {
         for event in self.rig.inbox().events.drain(..).collect::<Vec<_>>() {
             if let Event::Data { data, .. } = event {
                 assert_eq!(data, self.sent[self.at_server]);
                 self.at_server += 1;
+            } else if let Event::Offline { reason, undelivered, .. } = event {
+                assert_eq!(self.offline.replace((reason, undelivered)), None);
             } else {
                 assert!(matches!(event, Event::Away { .. } | Event::Back { .. }), "{event:?}");
             }
+        }
+    }
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Grace,
+    Bye,
+    Kick,
+}
+
+impl End {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Grace => "not_back",
+            Self::Bye => "bye",
+            Self::Kick => "kicked",
         }
     }
 }
@@ -219,7 +282,7 @@ proptest! {
         shards in 1_usize..3,
         coalesce in 0_u16..5,
     ) {
-        let resume = Resume::new().window(super::WINDOW).grace(ms(3_600_000));
+        let resume = Resume::new().window(super::WINDOW).grace(GRACE);
         let mut world = World::new(resumable().threads(shards).coalesce(coalesce).resume(resume));
         for step in steps {
             world.take(step);
@@ -238,5 +301,19 @@ proptest! {
         prop_assert_eq!((world.acked, world.unacknowledged.len()), (world.sent.len(), 0));
         // Nothing is kept.
         prop_assert_eq!(world.rig.session(world.id).held, 0);
+    }
+
+    #[test]
+    fn messages_that_are_said_to_be_lost_are_those_that_were(
+        steps in vec(step(), 1..60),
+        shards in 1_usize..3,
+        end in prop_oneof![Just(End::Grace), Just(End::Bye), Just(End::Kick)],
+    ) {
+        let resume = Resume::new().window(super::WINDOW).grace(GRACE);
+        let mut world = World::new(resumable().threads(shards).resume(resume));
+        for step in steps {
+            world.take(step);
+        }
+        world.end(end);
     }
 }

@@ -38,6 +38,8 @@ pub struct Proxy {
     /// Where new connections lead.
     target: Arc<Mutex<SocketAddr>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
+    /// Of each connection, whether nothing passes any more.
+    silent: Arc<Mutex<Vec<Arc<AtomicBool>>>>,
 }
 
 impl Proxy {
@@ -51,6 +53,8 @@ impl Proxy {
         let open = Arc::clone(&streams);
         let target = Arc::new(Mutex::new(target));
         let leads_to = Arc::clone(&target);
+        let silent = Arc::<Mutex<Vec<Arc<AtomicBool>>>>::default();
+        let all = Arc::clone(&silent);
         // It ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -61,11 +65,14 @@ impl Proxy {
                     stream.set_nodelay(true).unwrap();
                     open.lock().unwrap().push(stream.try_clone().unwrap());
                 }
-                pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), &there);
-                pass_on(server, client, &back);
+                let is_silent = Arc::<AtomicBool>::default();
+                all.lock().unwrap().push(Arc::clone(&is_silent));
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                pass_on(from, to, &there, &is_silent);
+                pass_on(server, client, &back, &is_silent);
             }
         });
-        Self { addr, to_server, target, streams }
+        Self { addr, to_server, target, streams, silent }
     }
 
     /// A proxy without delay.
@@ -93,6 +100,13 @@ impl Proxy {
         self.to_server.came.load(Ordering::SeqCst)
     }
 
+    /// Lets nothing pass any more on the connections that there are, which stay open.
+    pub fn silence(&self) {
+        for is_silent in self.silent.lock().unwrap().drain(..) {
+            is_silent.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Cuts the direction to the server.
     pub fn cut_to_server(&self) {
         self.to_server.cut.store(true, Ordering::SeqCst);
@@ -102,7 +116,8 @@ impl Proxy {
 /// Bytes in flight, with the time of their arrival; `None` at the end.
 type Queue = (Mutex<VecDeque<(Instant, Option<Vec<u8>>)>>, Condvar);
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>, is_silent: &Arc<AtomicBool>) {
+    let is_silent = Arc::clone(is_silent);
     let queue: Arc<Queue> = Arc::default();
     let (way, sender) = (Arc::clone(way), Arc::clone(&queue));
     let writing = Arc::clone(&way);
@@ -133,7 +148,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>) {
             let (at, bytes) = guard.pop_front().unwrap();
             drop(guard);
             thread::sleep(at.saturating_duration_since(Instant::now()));
-            let is_cut = writing.cut.load(Ordering::SeqCst);
+            let is_cut = [&writing.cut, &*is_silent].iter().any(|it| it.load(Ordering::SeqCst));
             match bytes {
                 Some(bytes) if !is_cut => {
                     if to.write_all(&bytes).is_err() {

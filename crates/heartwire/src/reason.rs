@@ -62,6 +62,10 @@ pub enum Reason {
     ReplayFull,
     /// Both ends had said that they send no more, and each has taken over everything.
     Done,
+    /// The link of a client's session was silent, or the network had changed, and another
+    /// connection was made first: see [`suspect`](crate::client::Resume::suspect). This is not a
+    /// verdict on the peer.
+    Suspected,
     /// TLS failed.
     Tls(TlsError),
     /// Another error of the system.
@@ -93,6 +97,7 @@ impl Reason {
             Self::Overflow => "overflow",
             Self::ReplayFull => "replay_full",
             Self::Done => "done",
+            Self::Suspected => "suspected",
             Self::Tls(_) => "tls",
             Self::Failed(_) => "failed",
         }
@@ -149,6 +154,7 @@ impl fmt::Display for Reason {
                 "all sessions that were away kept too much, and this one had been away longest",
             ),
             Self::Done => f.write_str("both ends have sent everything"),
+            Self::Suspected => f.write_str("silent, and another connection was made first"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }

@@ -266,6 +266,11 @@ impl ClientConfig {
         self.resume.as_ref().map(Resume::offer)
     }
 
+    /// Whether a spare connection is made when the link of a session is suspected to be lost.
+    pub(super) fn suspects(&self) -> bool {
+        self.resume.is_some_and(|resume| resume.suspects)
+    }
+
     /// The waits between the attempts to go on with a session.
     pub(super) fn resume_backoff(&self) -> Backoff {
         let seed = self.reconnect.and_then(|reconnect| reconnect.seed);

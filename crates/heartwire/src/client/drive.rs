@@ -11,6 +11,7 @@ mod judging;
 mod leaving;
 mod resuming;
 mod sending;
+mod suspicion;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -60,6 +61,10 @@ pub(super) struct Driver<W: World> {
     bye: Option<Bye>,
     told: Option<Position>,
     resume_backoff: Backoff,
+    /// Whether a spare connection is made on [suspicion](suspicion).
+    suspects: bool,
+    /// Not before this time, once there was one.
+    spare_at: Option<Instant>,
     inbox: Inbox,
     beats: u64,
     write_failed: bool,
@@ -132,6 +137,8 @@ pub struct Wait {
     pub message: bool,
     /// The application closes the client.
     pub close: bool,
+    /// A spare connection, which is to be made meanwhile; while this is false, it is given up.
+    pub spare: bool,
     /// This time. The caller resets its timer only if this has changed.
     pub until: Option<Instant>,
 }
@@ -173,6 +180,8 @@ impl<W: World> Driver<W> {
             bye: None,
             told: None,
             resume_backoff: config.resume_backoff(),
+            suspects: config.suspects(),
+            spare_at: None,
             inbox: Inbox::default(),
             beats: 0,
             write_failed: false,
@@ -351,6 +360,7 @@ impl<W: World> Driver<W> {
             self.news_at,
             self.path_check.as_ref().map(PathCheck::deadline),
             app.leave_by,
+            self.spare_deadline(app, now),
             // The end is known, and only has to be read.
             (has_room && self.transport.has_ended()).then_some(now),
         ];
@@ -360,6 +370,7 @@ impl<W: World> Driver<W> {
             room: !has_room || app.outlet.kept() > 0,
             message: self.takes_messages(app),
             close: app.leave_by.is_none(),
+            spare: has_room && self.wants_spare(app, now),
             until: deadlines.into_iter().flatten().min(),
         })
     }

@@ -91,7 +91,8 @@ pub enum Event {
     },
     /// The connection was lost, and the session goes on without one: the client connects again,
     /// and accepts messages meanwhile. Followed by `Back`, or by `Offline` if that takes too long
-    /// or the server does not have the session any more. See
+    /// or the server does not have the session any more; in between come `Waiting`, `Connecting`
+    /// and `Failed` as without a session. See
     /// [`ClientConfig::resume`](super::ClientConfig::resume).
     #[non_exhaustive]
     Away {

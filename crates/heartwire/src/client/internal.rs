@@ -14,6 +14,10 @@
 //!   [`Life::not_connected`], then call the next step. Until then, the application may close and
 //!   take events.
 //!
+//! - A client asks for a spare connection ([`Wait::spare`]) only with
+//!   [`Resume::suspect`](super::Resume::suspect). Answer with [`Life::spare_connected`] or
+//!   [`Life::spare_not_connected`] while it does, and take the next step.
+//!
 //! A step never blocks, but the world's clock may advance during it. Dropping a [`Life`] closes its
 //! socket: that is a crash.
 //!
@@ -49,6 +53,19 @@ impl<W: World + Clone> Life<W> {
         let kernel = self.config.kernel.report();
         let (transport, said) = (Transport::new(socket), Vec::new());
         self.handle_dialled(Ok(Dialled { transport, said, peer, kernel }));
+    }
+
+    /// Reports that the [spare](Wait::spare) connection that was asked for is made.
+    pub fn spare_connected(&mut self, socket: W::Socket, peer: SocketAddr) {
+        let kernel = self.config.kernel.report();
+        let (transport, said) = (Transport::new(socket), Vec::new());
+        self.handle_spare(Ok(Dialled { transport, said, peer, kernel }));
+    }
+
+    /// Reports that it cannot be made.
+    pub fn spare_not_connected(&mut self, address: SocketAddr, error: io::Error) {
+        let (target, tried) = (self.config.target.clone(), vec![(address, error)]);
+        self.handle_spare(Err(ConnectError::NoAnswer { target, tried }));
     }
 
     /// Reports that the attempt has failed, with the error of its only address. Does nothing

@@ -173,6 +173,26 @@ impl<W: World> Life<W> {
         }
     }
 
+    /// Handles the result of a [spare](Wait::spare) connection. If there is one, and the present
+    /// one is still suspected to be lost, the session goes on over it.
+    pub(super) fn handle_spare(&mut self, outcome: Result<Dialled<W::Socket>, ConnectError>)
+    where
+        W: Clone,
+    {
+        let now = self.world.now();
+        let Phase::Keeping(driver) = &mut self.phase else { return };
+        let span = driver.span().clone();
+        let judge = || driver.judge_spare(&mut self.app, outcome.is_ok(), now);
+        let Some((reason, dialled)) = span.in_scope(judge).zip(outcome.ok()) else { return };
+        let phase = core::mem::replace(&mut self.phase, Phase::Dialling);
+        let Phase::Keeping(driver) = phase else { return };
+        self.attempt = 0;
+        self.last = driver.ended(reason).or(self.last);
+        self.app.controls.set_link_state(None, now);
+        span.in_scope(|| self.go_away(*driver, reason, now));
+        self.handle_dialled(Ok(dialled));
+    }
+
     /// Handles the end of a connection: reports it, and decides how to go on.
     fn handle_end(&mut self, end: End) {
         let phase = core::mem::replace(&mut self.phase, Phase::Over);
@@ -356,6 +376,15 @@ impl<W: World> Life<W> {
     /// Whether another session may follow this one.
     pub(super) const fn reconnects(&self) -> bool {
         self.backoff.is_some()
+    }
+
+    /// Makes a spare connection, to where the present one leads.
+    pub(super) fn spare_parts(&self) -> (Dialler, ClientConfig) {
+        let mut dialler = Dialler::default();
+        if let Phase::Keeping(driver) = &self.phase {
+            dialler.session_at = Some(driver.peer());
+        }
+        (dialler, self.config.clone())
     }
 
     /// The socket, while there is a connection, and the application.

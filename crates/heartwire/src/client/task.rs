@@ -1,27 +1,34 @@
 //! The task of a client: runs its [`Life`].
 
 use core::future::pending;
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 
 use heartwire_core::Instant;
 use tokio::task::consume_budget;
 use tokio::time::sleep;
 
+use super::ConnectError;
 use super::app::asked_to_close;
+use super::dial::Dialled;
 use super::life::{Life, Step};
 use super::runtime::{Runtime, Stream};
 use crate::clock;
+
+/// A spare connection that is being made.
+type Spare = Pin<Box<dyn Future<Output = Result<Dialled<Stream>, ConnectError>> + Send>>;
 
 /// Runs a client until it has ended.
 pub(super) async fn run(mut life: Life<Runtime>) {
     let mut timer = pin!(sleep(Duration::ZERO));
     let mut timer_at: Option<Instant> = None;
+    let mut spare: Option<Spare> = None;
     loop {
         // A server that sends without a pause must not starve other tasks.
         consume_budget().await;
         let wait = match life.step() {
             Step::Dial => {
+                spare = None;
                 dial(&mut life).await;
                 continue;
             }
@@ -32,6 +39,13 @@ pub(super) async fn run(mut life: Life<Runtime>) {
             timer.as_mut().reset(tokio::time::Instant::now() + at.saturating_since(clock::now()));
         }
         timer_at = wait.until;
+        if !wait.spare {
+            spare = None;
+        } else if spare.is_none() {
+            let (mut dialler, mut config) = life.spare_parts();
+            spare = Some(Box::pin(async move { dialler.dial(&mut config).await }));
+        }
+        let mut spare_outcome = None;
         let (socket, app) = life.parts();
         let message = tokio::select! {
             biased;
@@ -41,6 +55,10 @@ pub(super) async fn run(mut life: Life<Runtime>) {
             () = writable(socket), if wait.writable => None,
             () = app.controls.changed.notified() => None,
             message = app.messages.recv(), if wait.message => message,
+            outcome = made(&mut spare) => {
+                spare_outcome = Some(outcome);
+                None
+            }
             () = &mut timer, if timer_at.is_some() => {
                 timer_at = None;
                 None
@@ -48,6 +66,10 @@ pub(super) async fn run(mut life: Life<Runtime>) {
         };
         if let Some(message) = message {
             life.push(message);
+        }
+        if let Some(outcome) = spare_outcome {
+            spare = None;
+            life.handle_spare(outcome);
         }
     }
 }
@@ -77,6 +99,13 @@ async fn dial(life: &mut Life<Runtime>) {
         }
     };
     life.handle_dialled(outcome);
+}
+
+async fn made(spare: &mut Option<Spare>) -> Result<Dialled<Stream>, ConnectError> {
+    match spare {
+        Some(spare) => spare.await,
+        None => pending().await,
+    }
 }
 
 async fn passed(until: Option<Instant>) {

@@ -209,8 +209,8 @@ counters! {
         /// certificate, or took too long.
         tls: Reason::Tls(_),
         /// Sessions that ended with another error of the system.
-        // No session of a server ends with `NetworkChanged` or `NotResumed`.
-        failed: Reason::Failed(_) | Reason::NetworkChanged | Reason::NotResumed,
+        // No session of a server ends with the last three.
+        failed: Reason::Failed(_) | Reason::NetworkChanged | Reason::NotResumed | Reason::Suspected,
     }
     last {
         /// Connections that this server ended for another reason than `shutdown`, and whose clients

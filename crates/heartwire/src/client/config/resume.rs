@@ -33,6 +33,7 @@ pub(in crate::client) const STABLE: Duration = MAX_WAIT;
 pub struct Resume {
     window: u32,
     grace: Duration,
+    pub(super) suspects: bool,
 }
 
 impl Resume {
@@ -63,6 +64,20 @@ impl Resume {
         self
     }
 
+    /// Whether the client makes a spare connection as soon as it suspects that the one it has is
+    /// lost: when it has heard nothing for one and a half of the server's intervals, and when the
+    /// network may have changed ([`network_changed`](super::super::Client::network_changed)) and
+    /// the server's kernel acknowledges nothing. The session goes on over the spare connection,
+    /// with [`Reason::Suspected`](crate::Reason::Suspected), unless the old one speaks before it is
+    /// made, TLS included. Default: no.
+    ///
+    /// So a client that has another address is back after a round trip or two, rather than after
+    /// its timeout. A wrong suspicion costs a connection to the server, and ends nothing.
+    pub const fn suspect(mut self, suspects: bool) -> Self {
+        self.suspects = suspects;
+        self
+    }
+
     pub(super) const fn offer(&self) -> ResumeOffer {
         ResumeOffer { to_server: self.window, to_client: self.window, grace: self.grace }
     }
@@ -75,6 +90,6 @@ impl Resume {
 
 impl Default for Resume {
     fn default() -> Self {
-        Self { window: Self::WINDOW, grace: Self::GRACE }
+        Self { window: Self::WINDOW, grace: Self::GRACE, suspects: false }
     }
 }

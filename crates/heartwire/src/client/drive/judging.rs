@@ -33,6 +33,12 @@ pub(super) struct PathCheck {
 }
 
 impl PathCheck {
+    /// Whether something was in flight that the server has to acknowledge, and nothing has come
+    /// since, but last at `heard`.
+    pub(super) fn is_asking(&self, heard: Instant) -> bool {
+        self.is_asking && heard < self.asked_at
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.asked_at.saturating_add(ANSWER_WITHIN)
     }

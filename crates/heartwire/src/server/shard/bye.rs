@@ -379,6 +379,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Dead(_)
         | Reason::NetworkChanged
         | Reason::NotResumed
+        | Reason::Suspected
         | Reason::Failed(_)
         | Reason::SlowReader
         | Reason::MostBuffered

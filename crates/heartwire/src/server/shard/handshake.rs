@@ -328,6 +328,7 @@ pub(super) fn bye(
         | Reason::NoGoodbye
         | Reason::NetworkChanged
         | Reason::NotResumed
+        | Reason::Suspected
         | Reason::Unacknowledged
         | Reason::Reset
         | Reason::Dead(_)

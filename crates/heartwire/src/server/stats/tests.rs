@@ -97,6 +97,7 @@ fn reasons_without_a_counter_of_their_own_are_counted() {
         (Reason::Rejected(ByeCode::Draining), "rejected"),
         (Reason::NetworkChanged, "failed"),
         (Reason::NotResumed, "failed"),
+        (Reason::Suspected, "failed"),
     ];
     for (reason, name) in cases {
         assert_eq!(counted(&reason), BTreeSet::from([name]));

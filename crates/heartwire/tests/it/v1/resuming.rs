@@ -92,3 +92,30 @@ fn half_closed_session_ends_when_both_ends_have_everything() {
     assert_eq!((code.name(), undelivered), ("done", Undelivered::NOTHING));
     client.closed();
 }
+
+#[test]
+fn silent_path_is_left_for_a_spare_connection_before_any_verdict() {
+    let server = ServerRig::echo(config().resume(server::Resume::new()));
+    let proxy = Proxy::plain(server.addr());
+    let resume = Resume::default().suspect(true);
+    let client = ClientRig::start(client_config(proxy.addr).resume(resume));
+    client.online();
+    client.send(&message(1));
+    let until_data = |expected: u32| loop {
+        match client.next() {
+            Event::Data(data) => {
+                assert_eq!(data, message(expected));
+                return;
+            }
+            // A busy machine may be silent, too.
+            Event::Away { reason, .. } => assert_eq!(reason, Reason::Suspected),
+            Event::Back { .. } => {}
+            other => panic!("{other}"),
+        }
+    };
+    until_data(1);
+    proxy.silence();
+    client.send(&message(2));
+    until_data(2);
+    client.close();
+}

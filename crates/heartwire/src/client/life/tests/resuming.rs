@@ -3,6 +3,7 @@
 mod closing;
 mod ends;
 mod random;
+mod suspicion;
 mod windows;
 
 use core::iter;

@@ -248,19 +248,22 @@ struct Told {
     back: usize,
     offline: usize,
     ended: bool,
+    spare: usize,
 }
 
 #[test]
 fn random_cuts_lose_and_double_nothing_and_what_is_lost_with_a_session_is_told() {
-    let (mut back, mut offline, mut exact) = (0, 0, 0);
+    let (mut back, mut offline, mut exact, mut spare) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
         let (told, exactly) = run(seed);
         back += told.back;
         offline += told.offline;
+        spare += told.spare;
         exact += exactly;
     }
     let few = usize::try_from(SEEDS).unwrap();
-    assert!(back > few && offline > few && exact > few, "{back} {offline} {exact}");
+    let all = [back, offline, exact, spare];
+    assert!(all.iter().all(|&count| count > few), "{all:?}");
 }
 
 #[expect(clippy::too_many_lines, reason = "it is one list of what may happen")]
@@ -270,7 +273,7 @@ fn run(seed: u64) -> (Told, usize) {
     for _ in 0..5 {
         random.below(2);
     }
-    let resume = Resume::default().window(WINDOW).grace(LONG);
+    let resume = Resume::default().window(WINDOW).grace(LONG).suspect(true);
     let mut rig = Rig::new(|config| {
         config.v1(V1::default()).policy(Policy::default()).resume(resume).max_queue(300)
     });
@@ -322,6 +325,10 @@ fn run(seed: u64) -> (Told, usize) {
                 to_server.clear();
                 rig.toy.state().end = Some(RESET);
             }
+            13 if random.below(4) == 0 => {
+                rig.toy.state().unacknowledged = Some(random.below(2));
+                rig.client.network_changed();
+            }
             _ => rig.toy.pass(Duration::from_millis(u64::try_from(random.below(300)).unwrap())),
         }
         if random.below(3) == 0 || is_late {
@@ -339,6 +346,17 @@ fn run(seed: u64) -> (Told, usize) {
                     to_server.clear();
                     server.lose();
                     rig.life.connected(rig.toy.clone(), SERVER);
+                }
+                Step::Wait(wait) if wait.spare && random.below(2) == 0 => {
+                    let spare = rig.toy.another();
+                    rig.life.spare_connected(spare.clone(), SERVER);
+                    if spare.is_dropped() {
+                        break;
+                    }
+                    told.spare += 1;
+                    rig.toy = spare;
+                    to_server.clear();
+                    server.lose();
                 }
                 Step::Wait(wait) => {
                     let waits = rig.life.connection().is_none();
@@ -401,6 +419,7 @@ fn run(seed: u64) -> (Told, usize) {
         }
         return (told, exact);
     }
+    rig.toy.state().unacknowledged = Some(0);
     let left = close(&mut rig, &mut server, to_server, &mut random);
     let lost = u64::try_from(accepted.len() - server.taken.len()).unwrap();
     assert!(accepted.starts_with(&server.taken), "seed {seed}");

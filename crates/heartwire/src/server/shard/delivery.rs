@@ -64,7 +64,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let len = HEADER_LEN + data.map_or(0, <[u8]>::len);
         let Some((session, _)) = self.state.find(id) else { return };
         if let Some(ledger) = session.ledger() {
-            self.state.untaken = Some(Untaken { id, len, wake_at: ledger.until_ack() });
+            // With the END everything was taken over, however much of it is counted by then.
+            let wake_at = data.map_or(0, |_| ledger.until_ack());
+            self.state.untaken = Some(Untaken { id, len, wake_at });
         }
         self.tell(data.map_or(Event::Ended { id }, |data| Event::Data { id, data }));
         // Unless it goes on to another thread, the application has it now.

@@ -1,5 +1,6 @@
 //! Windows, acknowledgements, and the ends of both directions.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use heartwire_core::resume::Position;
@@ -293,6 +294,47 @@ fn each_direction_ends_by_itself_and_the_session_after_both() {
     let got = client.toy.got_but_beats();
     assert!(matches!(got[..], [Got::Bye(ByeCode::Done, ..)]), "{got:?}");
     assert!(client.toy.state().is_shutdown);
+}
+
+/// An END for which the window has no room waits for nothing but room.
+#[test]
+fn an_end_that_waited_for_room_is_sent_with_the_acknowledgement_that_makes_it() {
+    let mut rig = Rig::start(resumable());
+    let (client, id) = Client::online(&mut rig);
+    let body = [7; 492];
+    for _ in 0..2 {
+        rig.handle.send(id, &body).unwrap();
+    }
+    rig.handle.end(id).unwrap();
+    rig.run();
+    assert_eq!(client.toy.got_but_beats(), [data(&body), data(&body)]);
+    client.acknowledge(after(&[&body[..]]));
+    rig.run();
+    assert_eq!(client.toy.got_but_beats(), [Got::End]);
+}
+
+/// Though the shard has counted what was before it already.
+#[test]
+fn an_end_that_was_taken_out_of_a_channel_is_acknowledged_at_once() {
+    let receipts = Arc::new(Mutex::new(VecDeque::new()));
+    let keeps = Arc::clone(&receipts);
+    let mut rig = Rig::acting(resumable(), move |_, control| {
+        keeps.lock().unwrap().extend(control.receipt());
+    });
+    let (client, id) = Client::online(&mut rig);
+    client.toy.data(b"last");
+    client.toy.send(&frame(END, b""));
+    rig.run();
+    rig.expect_data(id, b"last");
+    assert_eq!(rig.next(), Event::Ended { id });
+    let take = || drop(receipts.lock().unwrap().pop_front());
+    take();
+    rig.leave_room(usize::MAX);
+    rig.run();
+    assert_eq!(client.toy.got_but_beats(), []);
+    take();
+    rig.run();
+    assert_eq!(client.toy.got_but_beats(), [Got::Ack(after(&[b"last", b""]))]);
 }
 
 #[test]

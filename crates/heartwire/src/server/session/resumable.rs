@@ -119,6 +119,11 @@ impl<S: Socket> Session<S> {
         self.phase == Phase::Live(Standing::Away)
     }
 
+    /// Whether its link is lost, and was not [cut](Self::park).
+    pub(in crate::server) fn has_lost_link(&self) -> bool {
+        self.is_away() && self.away().is_none()
+    }
+
     /// Cuts the lost link, whose socket is to be closed. From `now` on the session waits for its
     /// client.
     pub(in crate::server) fn park(&mut self, now: Instant, grace: Duration) -> Option<Cut<S>> {

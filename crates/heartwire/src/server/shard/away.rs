@@ -6,10 +6,9 @@ use heartwire_core::{Cause, Instant};
 
 use super::Shard;
 use crate::reason::Reason;
-use crate::server::agenda::{Agenda, Ending};
+use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
-use crate::server::id::SessionId;
 use crate::world::ServerWorld;
 
 /// The list of sessions that are away is cleaned when it has this many entries more than twice
@@ -45,16 +44,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.tell(Event::Away { id, peer, reason, within: grace });
     }
 
-    /// Parks a session whose link is lost, before its turn among those that end.
-    pub(super) fn park_lost(&mut self, id: SessionId) {
-        let Some((session, agenda)) = self.state.find(id) else { return };
-        if session.is_away() && session.away().is_none() {
-            let lost = |ending: &&Ending| ending.id == id && ending.only_link;
-            let reason = agenda.ending.iter().find(lost).map(|ending| ending.reason);
-            self.park(id.slot(), reason.unwrap_or(Reason::Reset));
-        }
-    }
-
     /// Ends sessions, those that have been away longest first, until the others are few enough and
     /// keep little enough.
     pub(super) fn hold_less_away(&mut self) {
@@ -79,7 +68,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             if is_away {
                 agenda.end(session, Reason::ReplayFull);
                 // Before the next one is looked for: only then it is counted no more.
-                self.close_away(id);
+                self.close_now(id);
                 (ended, too_many) = (ended + 1, is_full);
             }
         }
@@ -90,15 +79,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 ended,
                 "too many sessions {what} away, or too much: ended those away longest"
             );
-        }
-    }
-
-    /// Closes a session that has ended while it was away, before its turn among those that end.
-    fn close_away(&mut self, id: SessionId) {
-        let ending = &mut self.state.agenda.ending;
-        let at = ending.iter().rposition(|ending| ending.id == id && !ending.only_link);
-        if let Some(ending) = at.and_then(|at| ending.remove(at)) {
-            self.close_gently(id.slot(), ending.reason);
         }
     }
 

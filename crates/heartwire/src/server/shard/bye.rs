@@ -99,14 +99,26 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn close_ended(&mut self) {
         for _ in 0..CLOSES_PER_TURN {
             let Some(ending) = self.state.agenda.ending.pop_front() else { return };
-            let Ending { id, reason, only_link } = ending;
-            let Some((session, _)) = self.state.find(id) else { continue };
-            match (only_link, session.is_away() && session.away().is_none()) {
-                (false, _) => self.close_gently(id.slot(), reason),
-                (true, true) => self.park(id.slot(), reason),
-                // It has ended since, or its client is back.
-                (true, false) => {}
-            }
+            self.handle_ending(ending);
+        }
+    }
+
+    /// Does the same before its turn for a session that has ended or has lost its link.
+    pub(super) fn close_now(&mut self, id: SessionId) {
+        let ending = &mut self.state.agenda.ending;
+        let at = ending.iter().rposition(|ending| ending.id == id);
+        if let Some(ending) = at.and_then(|at| ending.remove(at)) {
+            self.handle_ending(ending);
+        }
+    }
+
+    fn handle_ending(&mut self, Ending { id, reason, only_link }: Ending) {
+        let Some((session, _)) = self.state.find(id) else { return };
+        match (only_link, session.has_lost_link()) {
+            (false, _) => self.close_gently(id.slot(), reason),
+            (true, true) => self.park(id.slot(), reason),
+            // It has ended since, or its client is back.
+            (true, false) => {}
         }
     }
 

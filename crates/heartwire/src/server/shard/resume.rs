@@ -147,12 +147,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Lets a client that waits go on with its session, which is one of this shard.
     fn resume(&mut self, slot: u32) {
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let Some(wanted) = session.resuming().map(|resuming| resuming.session) else { return };
+        let wanted = SessionId::of(wanted);
+        // First, because memory can run out meanwhile, which may end this client.
+        self.read_out(wanted);
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let Some((identity, mut applicant)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
         let Some(resuming) = applicant.resuming.take() else { return };
-        let wanted = SessionId::of(resuming.session);
-        self.read_out(wanted);
         match self.judge_resume(&resuming, identity.as_ref(), &applicant, now) {
             Verdict::Resume { skip } => {
                 self.change_link(slot, wanted, &resuming, &applicant, skip, now);
@@ -177,15 +180,18 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Reads what has arrived on the older link of a session, and parks the session if that link
-    /// turns out to be lost.
+    /// Reads what has arrived on the older link of a session. Parks or closes the session if that
+    /// ends it.
     fn read_out(&mut self, id: SessionId) {
         let Some((session, _)) = self.state.find(id) else { return };
         if !session.is_resumable() {
             return;
         }
         self.read(id.slot(), true, Arrival::Earlier);
-        self.park_lost(id);
+        let Some((session, _)) = self.state.find(id) else { return };
+        if session.phase().has_ended() || session.has_lost_link() {
+            self.close_now(id);
+        }
     }
 
     /// Whether a client may go on with this session. Its token and its proof are right.

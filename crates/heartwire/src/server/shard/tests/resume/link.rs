@@ -1,11 +1,15 @@
 //! One link after the other.
 
 use heartwire_core::resume::Position;
+use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, data as data_frame, ms};
 
 use super::{Client, after, data, resumable, welcome_of};
 use crate::server::rig::Rig;
-use crate::server::{Event, limits::Admission};
+use crate::server::{
+    Event,
+    limits::{Admission, Limits},
+};
 use crate::{Reason, Replayed, Undelivered};
 
 #[test]
@@ -98,6 +102,50 @@ fn the_newest_link_wins_at_once_and_the_older_one_is_read_out_first() {
     rig.run();
     rig.expect_data(id, b"next");
     assert_eq!((rig.handle.count(), rig.handle.away()), (1, 0));
+}
+
+/// What is found on the older link may end the session.
+#[test]
+fn a_client_that_is_disconnected_for_the_last_of_its_older_link_does_not_come_back() {
+    let mut rig = Rig::acting(resumable(), |event, control| {
+        if let Event::Data { id, data: b"bad" } = event {
+            control.kick(*id).unwrap();
+        }
+    });
+    let (mut client, id) = Client::online(&mut rig);
+    let old = client.toy.clone();
+    let hello = client.resuming(Position::default());
+    client.toy = rig.door.connect();
+    client.toy.send(&hello.encode());
+    old.data(b"bad");
+    old.state().has_news = false;
+    rig.run();
+    rig.expect_data(id, b"bad");
+    assert_eq!(rig.gone(id).0, Reason::Kicked);
+    rig.expect_nothing();
+    let got = client.toy.got();
+    assert!(matches!(got[..], [Got::Bye(ByeCode::Kicked, RetryHint::Never, ..)]), "{got:?}");
+}
+
+/// Memory that runs out may end the client that is about to go on, and frees what its TLS holds.
+#[test]
+fn a_client_that_is_ended_while_the_older_link_is_read_out_does_not_go_on() {
+    const LEN: usize = 3_000;
+    let limits = Limits::default().max_queue(64).max_buffered(LEN + 1_000);
+    let mut rig = Rig::start(resumable().limits(limits));
+    let (mut client, _) = Client::online(&mut rig);
+    let old = client.toy.clone();
+    let mut hello = client.resuming(Position::default()).encode();
+    hello.extend(&data_frame(&[0; LEN])[..LEN]);
+    client.toy = rig.door.connect();
+    client.toy.send(&hello);
+    old.send(&data_frame(&[0; 2_000])[..1_500]);
+    old.state().has_news = false;
+    rig.run();
+    assert!(client.toy.is_dropped());
+    rig.expect_nothing();
+    assert_eq!((rig.handle.count(), rig.handle.away()), (1, 0));
+    assert!(!old.is_dropped());
 }
 
 /// The client did not get the first WELCOME, so it comes with the next number.

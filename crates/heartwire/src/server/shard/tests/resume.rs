@@ -43,8 +43,6 @@ struct Client {
     terms: ResumeTerms,
     link: u32,
     only: bool,
-    /// What it has taken over.
-    taken: Position,
 }
 
 impl Client {
@@ -77,19 +75,7 @@ impl Client {
         toy.beat_with(|_| {});
         rig.run();
         toy.got();
-        (
-            Self {
-                toy,
-                name,
-                token,
-                session: id.as_u64(),
-                terms,
-                link: 1,
-                only: false,
-                taken: Position::default(),
-            },
-            id,
-        )
+        (Self { toy, name, token, session: id.as_u64(), terms, link: 1, only: false }, id)
     }
 
     /// Its HELLO that goes on with the session, having received all up to there.

@@ -149,7 +149,7 @@ impl<'a> Bye<'a> {
         self.map().frame(Kind::Bye)
     }
 
-    /// The whole frame, with [grease](Hello#grease) as `seed` says.
+    /// The whole frame, with [grease](super::Hello#grease) as `seed` says.
     #[must_use]
     pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
         self.map().greased(Kind::Bye, seed).frame(Kind::Bye)

@@ -94,7 +94,7 @@ impl Welcome {
         self.map().frame(Kind::Welcome)
     }
 
-    /// The whole frame, with [grease](Hello#grease) as `seed` says.
+    /// The whole frame, with [grease](super::Hello#grease) as `seed` says.
     #[must_use]
     pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
         self.map().greased(Kind::Welcome, seed).frame(Kind::Welcome)

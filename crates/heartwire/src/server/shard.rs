@@ -12,6 +12,7 @@ mod clients;
 mod config;
 mod deadlines;
 mod delivery;
+mod hand_over;
 mod handshake;
 mod pending;
 mod progress;
@@ -28,8 +29,8 @@ use std::sync::mpsc::Receiver;
 
 use heartwire_core::{Connection, Instant, Pause, PauseWatch};
 
-pub(super) use self::clients::{Adoptee, HandOver};
 pub(super) use self::config::ShardConfig;
+pub(super) use self::hand_over::{Adoptee, HandOver};
 use self::progress::Progress;
 use self::refused::Refused;
 use super::Handle;

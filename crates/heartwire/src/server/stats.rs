@@ -187,6 +187,8 @@ counters! {
             rejected_protocol: ByeCode::Protocol,
             /// How many of those because the server is full.
             rejected_full: ByeCode::Full,
+            /// How many of those because the session that they came back to has ended.
+            rejected_not_resumable: ByeCode::NotResumable,
         } else ByeCode::Done
             | ByeCode::Draining
             | ByeCode::Version

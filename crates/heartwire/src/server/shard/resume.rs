@@ -11,7 +11,7 @@ use heartwire_core::v1::{
 use heartwire_core::{Instant, Violation};
 
 use super::Shard;
-use super::clients::Returning;
+use super::hand_over::Returning;
 use super::traffic::Arrival;
 use crate::reason::Reason;
 use crate::server::admission::names::Held;

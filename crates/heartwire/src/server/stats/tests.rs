@@ -76,6 +76,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         ByeCode::Fighting,
         ByeCode::Protocol,
         ByeCode::Full,
+        ByeCode::NotResumable,
     ] {
         let counted = counted(&Reason::Rejected(code));
         let name = format!("rejected_{}", code.name());

@@ -299,8 +299,9 @@ proptest! {
             world.take(Step::Pass(200));
             world.take(Step::Read { untaken: 0, tells: true });
         }
-        prop_assert_eq!((world.at_server, world.at_client), (world.sent.len(), world.answers.len()));
-        prop_assert_eq!((world.acked, world.told), (world.sent.len(), world.answers.len()));
+        let all = (world.sent.len(), world.answers.len());
+        prop_assert_eq!((world.at_server, world.at_client), all);
+        prop_assert_eq!((world.acked, world.told), all);
         // Nothing is kept.
         prop_assert_eq!(world.rig.session(world.id).held, 0);
     }

@@ -44,8 +44,9 @@ pub(crate) struct State {
     pub(crate) written: Vec<u8>,
     /// The error that writes return.
     pub(crate) write_error: Option<io::ErrorKind>,
-    /// How many more bytes the kernel takes.
+    /// How many more bytes the kernel takes, and the error of further writes.
     pub(crate) room: usize,
+    pub(crate) error_when_full: io::ErrorKind,
     pub(crate) unacknowledged: Option<usize>,
     pub(crate) way: Option<Way>,
     pub(crate) is_shutdown: bool,
@@ -88,6 +89,7 @@ impl Toy {
             written: Vec::new(),
             write_error: None,
             room: usize::MAX,
+            error_when_full: io::ErrorKind::WouldBlock,
             unacknowledged: Some(0),
             way: None,
             is_shutdown: false,
@@ -168,7 +170,7 @@ impl Write for Toy {
         }
         let len = bytes.len().min(state.room);
         if len == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+            return Err(state.error_when_full.into());
         }
         state.room -= len;
         state.written.extend_from_slice(&bytes[..len]);

@@ -72,11 +72,15 @@ impl<W: World> Driver<W> {
         let ends = app.intake.wants_end();
         while self.has_room(app) {
             let message = app.pending.pop_front().or_else(|| app.messages.try_recv().ok());
-            let Some(message) = message else { return self.queue_end(app, ends) };
+            let Some(message) = message else { break };
             if let Some(message) = self.queue(app, message) {
                 app.pending.push_front(message);
                 return;
             }
+        }
+        // Also where they have just filled the outbox: nothing else would wake this client.
+        if ends && app.pending.is_empty() && app.messages.is_empty() {
+            self.queue_end(app);
         }
     }
 
@@ -104,9 +108,8 @@ impl<W: World> Driver<W> {
         None
     }
 
-    fn queue_end(&mut self, app: &mut App, ends: bool) {
-        let Some(ledger) = self.connection.ledger_mut().filter(|_| ends) else { return };
-        if ledger.queue_end() {
+    fn queue_end(&mut self, app: &mut App) {
+        if self.connection.ledger_mut().is_some_and(Ledger::queue_end) {
             app.outbox.push_end();
         }
     }
@@ -128,15 +131,17 @@ impl<W: World> Driver<W> {
 
     /// Writes what waits, as far as the kernel takes it. Returns how many bytes it took.
     pub(super) fn write_now(&mut self, app: &mut App) -> io::Result<usize> {
-        let Written { len, beat } = app.outbox.write(&mut self.transport)?;
+        let written = app.outbox.write(&mut self.transport);
+        if let Some(ledger) = self.connection.ledger_mut() {
+            // Also before an error: what the kernel took may arrive.
+            ledger.handle_written(app.outbox.log_len());
+        }
+        let Written { len, beat } = written?;
         if len > 0 {
             let written_at = self.world.now();
             self.connection.handle_sent(written_at);
             if let Some(beat) = beat {
                 self.connection.handle_beat_written(&beat, written_at);
-            }
-            if let Some(ledger) = self.connection.ledger_mut() {
-                ledger.handle_written(app.outbox.log_len());
             }
             if self.world.breaks(Break::HearsItself) {
                 self.connection.handle_heard(self.world.now());

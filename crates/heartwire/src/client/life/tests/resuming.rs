@@ -204,6 +204,23 @@ fn resume_sends_again_what_the_server_has_not_received_and_then_what_was_sent_me
     rig.assert_beat_and(&messages([7]));
 }
 
+/// Frames that the kernel took before it reported the end were written, and may have arrived.
+#[test]
+fn messages_that_were_written_right_before_an_error_may_have_been_received() {
+    let mut rig = resumable(|config| config);
+    rig.toy.state().room = 18;
+    rig.toy.state().error_when_full = io::ErrorKind::ConnectionReset;
+    for byte in 1..=3 {
+        rig.client.try_send(vec![byte]).unwrap();
+    }
+    let wait = rig.wait();
+    assert_eq!(rig.toy.take_written(), messages(1..=2));
+    rig.toy.state().room = usize::MAX;
+    rig.comes_back(wait);
+    rig.is_resumed(2, after(2));
+    rig.assert_beat_and(&messages([3]));
+}
+
 #[test]
 fn resume_tells_what_was_received_and_beats_what_was_taken_over() {
     let mut rig = resumable(|config| config);

@@ -178,3 +178,17 @@ fn data_after_the_servers_half_close_is_a_breach() {
     let (reason, ..) = rig.end();
     assert!(matches!(reason, Reason::Protocol(Violation::Unexpected { .. })), "{reason:?}");
 }
+
+/// As many messages as are written at once leave no room in the outbox for the END.
+#[test]
+fn half_close_does_not_wait_for_more_than_the_messages_before_it() {
+    for count in [15, 16] {
+        let mut rig = resumable(|config| config);
+        for byte in 0..count {
+            rig.client.try_send(vec![byte]).unwrap();
+        }
+        assert!(rig.client.end());
+        rig.wait();
+        assert_eq!(rig.toy.take_written(), [messages(0..count), frame(7, &[])].concat(), "{count}");
+    }
+}

@@ -354,6 +354,7 @@ impl<W: World> Driver<W> {
         if has_room {
             app.outlet.rest();
         }
+        let acks = self.wait_for_acks(app);
         let deadlines = [
             self.connection.poll_timeout(),
             self.progress_deadline(app, now),
@@ -361,6 +362,7 @@ impl<W: World> Driver<W> {
             self.path_check.as_ref().map(PathCheck::deadline),
             app.leave_by,
             self.spare_deadline(app, now),
+            acks.then_some(now),
             // The end is known, and only has to be read.
             (has_room && self.transport.has_ended()).then_some(now),
         ];

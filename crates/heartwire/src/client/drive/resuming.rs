@@ -86,6 +86,19 @@ impl<W: World> Driver<W> {
         }
     }
 
+    /// Counts what the application has taken over of what was read since the last count, if the
+    /// server has sent its END: so that it is told at once when all is taken. Returns whether that
+    /// is so already.
+    pub(super) fn wait_for_acks(&mut self, app: &App) -> bool {
+        let Some(ledger) = self.connection.ledger().filter(|it| it.peer_has_ended()) else {
+            return false;
+        };
+        if !ledger.is_done() {
+            self.count_taken(app);
+        }
+        self.connection.ledger().is_some_and(Ledger::ack_due)
+    }
+
     /// Drops messages that the server has taken over.
     pub(super) fn settle(&mut self, app: &mut App) -> Result<(), Reason> {
         let Some(ledger) = self.connection.ledger_mut() else { return Ok(()) };

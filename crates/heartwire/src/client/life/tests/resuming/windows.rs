@@ -162,6 +162,28 @@ fn half_close_of_the_server_is_acknowledged_at_once() {
     assert_eq!(rig.toy.take_written(), ack(position(2, 17)));
 }
 
+/// Also if it is read just before a beat, after what was taken over had been counted.
+#[tokio::test]
+async fn half_close_that_is_read_late_wakes_the_client_when_it_is_taken() {
+    let mut rig = resumable(|config| config);
+    rig.toy.state().is_unseen = true;
+    rig.toy.send(&[messages([1]), frame(7, &[])].concat());
+    while !rig.toy.state().inbound.is_empty() {
+        let wait = rig.wait();
+        rig.pass_until(wait);
+    }
+    let controls = rig.client.shared.controls.clone();
+    let is_woken =
+        async || tokio::time::timeout(Duration::ZERO, controls.changed.notified()).await.is_ok();
+    while is_woken().await {}
+    assert_eq!(rig.told(), ["data", "ended"]);
+    assert!(is_woken().await);
+    rig.toy.take_written();
+    rig.wait();
+    // A beat says it, too, if one is due.
+    assert!(rig.toy.take_written().ends_with(&ack(position(2, 17))[HEADER_LEN..]));
+}
+
 #[test]
 fn half_close_is_not_possible_where_the_session_cannot_be_resumed() {
     let rig = Rig::online(|config| config);

@@ -9,6 +9,7 @@
 
 use core::fmt;
 
+use crate::codec;
 use crate::frame::{ACK_LEN, HEADER_LEN};
 use crate::violation::Violation;
 
@@ -38,10 +39,7 @@ impl Position {
     /// The body of an ACK, and the end of a beat.
     pub(crate) fn encode(self) -> [u8; ACK_LEN] {
         let mut body = [0; ACK_LEN];
-        let numbers = [self.frames.to_le_bytes(), self.bytes.to_le_bytes()];
-        for (to, from) in body.iter_mut().zip(numbers.into_iter().flatten()) {
-            *to = from;
-        }
+        codec::join(&mut body, &[&self.frames.to_le_bytes(), &self.bytes.to_le_bytes()]);
         body
     }
 

@@ -131,3 +131,12 @@ fn a_refusal_says_which_program_was_pointed_here() {
         assert_eq!(decode(&bytes, MAX).unwrap_err().to_string(), text);
     }
 }
+
+#[test]
+fn parts_are_joined_as_long_as_there_is_room() {
+    let mut bytes = [9; 6];
+    assert_eq!(join(&mut bytes, &[&[1, 2], &[], &[3]]), 3);
+    assert_eq!(bytes, [1, 2, 3, 9, 9, 9]);
+    assert_eq!(join(&mut bytes, &[&[4, 5], &[6; 5], &[7]]), 2);
+    assert_eq!(bytes, [4, 5, 3, 9, 9, 9]);
+}

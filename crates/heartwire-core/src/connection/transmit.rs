@@ -43,10 +43,8 @@ impl Transmit {
     /// These bytes, which have at most [`MAX_LEN`](Self::MAX_LEN).
     fn of(parts: [&[u8]; 3]) -> Self {
         let mut made = Self::NOTHING;
-        for (to, from) in made.bytes.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
-            made.len += 1;
-        }
+        let len = codec::join(&mut made.bytes, &parts);
+        made.len = u8::try_from(len).unwrap_or(u8::MAX);
         made
     }
 

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::frame;
+use crate::{codec, frame};
 
 /// Bytes of a beat's body that this version knows, and sends.
 pub const BEAT_LEN: usize = 32;
@@ -97,9 +97,7 @@ impl Beat {
             &[self.health.code()],
             &[notices],
         ];
-        for (to, from) in body.iter_mut().zip(fields.into_iter().flatten()) {
-            *to = *from;
-        }
+        codec::join(&mut body, &fields);
         body
     }
 

@@ -192,6 +192,22 @@ pub enum Break {
     TellsOfflineTwice,
     /// It takes a client that takes its name over from itself for another one.
     ForgetsInstances,
+    /// On another link of a session it writes a frame too many again.
+    ReplaysTooMuch,
+    /// On another link of a session it leaves a frame out.
+    ReplaysTooLittle,
+    /// It acknowledges data that the application has not taken over.
+    AcksWhenReceived,
+    /// From the third link of a session on it says what was taken over for what was received.
+    TakesTakenForReceived,
+    /// It keeps a session that is away for longer than its grace.
+    NeverGivesUp,
+    /// It counts a message too few as not delivered.
+    TellsLessLost,
+    /// It ends a session with its link.
+    EndsWithItsLink,
+    /// It reports `Away` twice.
+    TellsAwayTwice,
 }
 
 impl Socket for mio::net::TcpStream {

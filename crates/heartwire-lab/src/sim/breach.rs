@@ -54,11 +54,26 @@ pub enum Invariant {
     AsPlanned,
     /// The round trip that beats of protocol v1 measure is that of the path.
     TrueRoundTrip,
+    /// In a session that outlives its links, an application gets what the other one sent, from the
+    /// beginning, each message once and in order.
+    NoGapNoRepeat,
+    /// What is reported as not delivered is exact, or at least what was lost.
+    TrueLoss,
+    /// A session is `Away` and `Back` in turn, between its `Online` and its one `Offline`.
+    AwayAndBack,
+    /// A session that is away is back within its grace, or `Offline` at most a tick after it.
+    BackInTime,
+    /// A session does not end with a link.
+    OutlivesItsLinks,
+    /// A session keeps at most its window of what was sent and not taken over.
+    WithinTheWindow,
+    /// What is acknowledged was taken over by the application.
+    TrueAcks,
 }
 
 impl Invariant {
     /// Every promise.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 28] = [
         Self::NeverEarly,
         Self::ReadFirst,
         Self::AlwaysByTheBound,
@@ -80,6 +95,13 @@ impl Invariant {
         Self::TrueFigures,
         Self::AsPlanned,
         Self::TrueRoundTrip,
+        Self::NoGapNoRepeat,
+        Self::TrueLoss,
+        Self::AwayAndBack,
+        Self::BackInTime,
+        Self::OutlivesItsLinks,
+        Self::WithinTheWindow,
+        Self::TrueAcks,
     ];
 
     /// A short name, for humans and programs.
@@ -107,6 +129,13 @@ impl Invariant {
             Self::TrueFigures => "true-figures",
             Self::AsPlanned => "as-planned",
             Self::TrueRoundTrip => "true-round-trip",
+            Self::NoGapNoRepeat => "no-gap-no-repeat",
+            Self::TrueLoss => "true-loss",
+            Self::AwayAndBack => "away-and-back",
+            Self::BackInTime => "back-in-time",
+            Self::OutlivesItsLinks => "outlives-its-links",
+            Self::WithinTheWindow => "within-the-window",
+            Self::TrueAcks => "true-acks",
         }
     }
 }

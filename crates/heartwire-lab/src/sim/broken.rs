@@ -76,11 +76,29 @@ pub enum Broken {
     ForgetsInstances,
     /// It says that it accepts longer messages than it is configured to.
     StretchesFrames,
+    /// On another link of a session it writes a frame too many again.
+    ReplaysTooMuch,
+    /// On another link of a session it leaves a frame out.
+    ReplaysTooLittle,
+    /// It acknowledges data that the application has not taken over.
+    AcksWhenReceived,
+    /// From the third link of a session on it says what was taken over for what was received.
+    TakesTakenForReceived,
+    /// It keeps a session that is away for longer than its grace.
+    NeverGivesUp,
+    /// It counts a message too few as not delivered.
+    TellsLessLost,
+    /// It ends a session with its link.
+    EndsWithItsLink,
+    /// It reports that a session is away twice.
+    TellsAwayTwice,
+    /// It grants windows that are twice as long as configured.
+    StretchesWindows,
 }
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 43] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -115,6 +133,15 @@ impl Broken {
         Self::DrainsLate,
         Self::ForgetsInstances,
         Self::StretchesFrames,
+        Self::ReplaysTooMuch,
+        Self::ReplaysTooLittle,
+        Self::AcksWhenReceived,
+        Self::TakesTakenForReceived,
+        Self::NeverGivesUp,
+        Self::TellsLessLost,
+        Self::EndsWithItsLink,
+        Self::TellsAwayTwice,
+        Self::StretchesWindows,
     ];
 
     /// The rule that the driver's own code breaks; `None` if its world or settings lie instead.
@@ -131,6 +158,14 @@ impl Broken {
             Self::ForgetsTakenOver => Some(Break::ForgetsTakenOver),
             Self::SharesNames => Some(Break::SharesNames),
             Self::ForgetsInstances => Some(Break::ForgetsInstances),
+            Self::ReplaysTooMuch => Some(Break::ReplaysTooMuch),
+            Self::ReplaysTooLittle => Some(Break::ReplaysTooLittle),
+            Self::AcksWhenReceived => Some(Break::AcksWhenReceived),
+            Self::TakesTakenForReceived => Some(Break::TakesTakenForReceived),
+            Self::NeverGivesUp => Some(Break::NeverGivesUp),
+            Self::TellsLessLost => Some(Break::TellsLessLost),
+            Self::EndsWithItsLink => Some(Break::EndsWithItsLink),
+            Self::TellsAwayTwice => Some(Break::TellsAwayTwice),
             Self::JudgesEarly
             | Self::JudgesUnheardEarly
             | Self::JudgesLate
@@ -153,7 +188,8 @@ impl Broken {
             | Self::LosesLastWords
             | Self::HurriesFrames
             | Self::DrainsLate
-            | Self::StretchesFrames => None,
+            | Self::StretchesFrames
+            | Self::StretchesWindows => None,
         }
     }
 
@@ -213,6 +249,15 @@ impl Broken {
             Self::DrainsLate => Invariant::DrainsInTime,
             Self::ForgetsInstances => Invariant::KeepsItsName,
             Self::StretchesFrames => Invariant::LongestFrame,
+            Self::ReplaysTooMuch | Self::ReplaysTooLittle | Self::TakesTakenForReceived => {
+                Invariant::NoGapNoRepeat
+            }
+            Self::AcksWhenReceived => Invariant::TrueAcks,
+            Self::NeverGivesUp => Invariant::BackInTime,
+            Self::TellsLessLost => Invariant::TrueLoss,
+            Self::EndsWithItsLink => Invariant::OutlivesItsLinks,
+            Self::TellsAwayTwice => Invariant::AwayAndBack,
+            Self::StretchesWindows => Invariant::WithinTheWindow,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use heartwire::client::{
-    Client as Handle, ClientConfig, ConnectError, Event, Events, Reconnect, SendError, V1,
+    Client as Handle, ClientConfig, ConnectError, Event, Events, Reconnect, Resume, SendError, V1,
 };
 use heartwire::internal::client::{Life, Step, Wait, open};
 use heartwire::v1::ByeCode;
@@ -54,6 +54,8 @@ struct Process {
     /// The last link that there was, and the one that the application hears of.
     link: Option<LinkId>,
     heard: Option<LinkId>,
+    /// The session of which it hears, if that outlives its links.
+    session: Option<usize>,
 }
 
 impl Client {
@@ -79,9 +81,9 @@ impl Client {
         let machine = Machine::new(self.net.clone(), self.host, self.terms);
         let (handle, events, life) =
             open(self.config(), machine, usize::try_from(MAX_EVENTS).unwrap_or(1));
-        let (timer, link, heard) = (None, None, None);
+        let (timer, link, heard, session) = (None, None, None, None);
         let start = self.starts;
-        self.process = Some(Process { handle, events, life, timer, start, link, heard });
+        self.process = Some(Process { handle, events, life, timer, start, link, heard, session });
     }
 
     fn config(&self) -> ClientConfig {
@@ -94,6 +96,10 @@ impl Client {
             .reconnect(reconnect)
             .max_queue(MAX_QUEUE);
         let config = if terms.keeps_messages { config.offline_queue(true) } else { config };
+        let config = match terms.resume {
+            Some((window, grace)) => config.resume(Resume::default().window(window).grace(grace)),
+            None => config,
+        };
         match terms.protocol {
             Protocol::V0 => config.v0(),
             Protocol::Raw => config.raw(),
@@ -130,11 +136,18 @@ impl Client {
         let knows_server =
             is_agreed && link.is_some_and(|link| !self.net.lock().is_client_lost(link));
         let longest = self.terms.server.accepts().unwrap_or(usize::MAX);
+        let session = self.net.lock().outbox(self.host).session();
+        let longest = session.map_or(longest, |index| {
+            longest.min(self.net.lock().session(index).longest(Side::Client))
+        });
+        let knows_server = knows_server || session.is_some();
         let body = Body { at: self.net.lock().outbox(self.host).sent, len };
         let sent = handle.try_send(body.bytes());
         let mut net = self.net.lock();
         let is_refused = matches!(sent, Err(SendError::TooLong { .. }));
-        net.tell_refused(Side::Client, len, is_refused, knows_server.then_some(longest));
+        if is_refused || sent.is_ok() {
+            net.tell_refused(Side::Client, len, is_refused, knows_server.then_some(longest));
+        }
         if sent.is_ok() {
             net.outbox(self.host).push(body);
             net.wake(self.host);
@@ -160,7 +173,9 @@ impl Client {
         }
         let (net, host) = (&self.net, self.host);
         let wait = loop {
-            match process.life.step() {
+            let step = process.life.step();
+            net.lock().note_session(host, process.life.is_away());
+            match step {
                 Step::Dial => {
                     process.note_loss(net, None);
                     net.lock().dial(host);
@@ -247,7 +262,7 @@ impl Process {
         let mut any = false;
         while let Ok(event) = self.events.try_recv() {
             any = true;
-            self.handle(net, &event);
+            self.handle(net, host, &event);
         }
         if any && !is_last {
             // There is room for more events.
@@ -255,17 +270,44 @@ impl Process {
         }
     }
 
-    fn handle(&mut self, net: &Shared, event: &Event) {
+    fn handle(&mut self, net: &Shared, host: HostId, event: &Event) {
         let mut net = net.lock();
         let side = Side::Client;
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of events is open")]
         match event {
-            Event::Online { peer, .. } => {
+            Event::Online { peer, welcome, .. } => {
+                let link = link_of(*peer);
+                self.heard = Some(link);
+                net.tell_online(link, side);
+                let is_kept = welcome.as_ref().is_some_and(|welcome| welcome.resume.is_some());
+                self.session = net.link(link).session.filter(|_| is_kept);
+                if let Some(index) = self.session {
+                    net.judge_session(index, side, |session| session.tell_online(side));
+                }
+            }
+            Event::Away { peer, reason, within, .. } => {
+                if let Some(index) = self.session {
+                    net.judge_session(index, side, |session| session.tell_away(side, *within));
+                }
+                net.tell_reason(link_of(*peer), side, reason);
+            }
+            Event::Back { peer, .. } => {
                 self.heard = Some(link_of(*peer));
                 net.tell_online(link_of(*peer), side);
+                if let Some(index) = self.session {
+                    net.judge_session(index, side, |session| session.tell_back(side));
+                }
             }
-            Event::Data(data) => {
-                self.heard.into_iter().for_each(|it| net.tell_data(it, side, data))
+            Event::Data(data) => match self.session {
+                Some(index) => net.tell_data_in(index, side, data),
+                None => self.heard.into_iter().for_each(|it| net.tell_data(it, side, data)),
+            },
+            Event::Offline { peer, reason, unsent, undelivered, .. } if self.session.is_some() => {
+                let Some(index) = self.session.take() else { return };
+                if !net.session(index).is_told_away(side) {
+                    net.tell_reason(link_of(*peer), side, reason);
+                }
+                net.tell_lost(index, (host, reason), *unsent, undelivered);
             }
             Event::Offline { peer, reason, unsent, .. } => {
                 net.tell_unsent(link_of(*peer), *unsent);

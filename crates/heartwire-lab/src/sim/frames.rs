@@ -2,7 +2,8 @@
 
 use heartwire_core::frame::{HEADER_LEN, Kind};
 use heartwire_core::internal::codec::{self, Header};
-use heartwire_core::internal::v1::Beat;
+use heartwire_core::internal::v1::{BEAT_LEN, Beat};
+use heartwire_core::resume::Position;
 use heartwire_core::v1::Welcome;
 use heartwire_core::{Connection, Event, Instant, Settings};
 
@@ -30,6 +31,9 @@ pub(super) struct Frames {
     held: Vec<u8>,
     header: Option<Header>,
     body_left: usize,
+    /// What the last frame says that was taken over, if it was a beat or an ACK of a session that
+    /// can be resumed.
+    pub(super) taken: Option<Position>,
     /// The bytes are not valid frames any more.
     is_broken: bool,
 }
@@ -67,8 +71,8 @@ impl Frames {
         let header = self.header?;
         let (body, rest) = bytes.split_at_checked(self.body_left).unwrap_or((bytes, &[]));
         match header.kind {
-            Kind::Heart | Kind::Welcome => self.held.extend_from_slice(body),
-            Kind::Data | Kind::Hello | Kind::Bye | Kind::Pad | Kind::Ack | Kind::End => {}
+            Kind::Heart | Kind::Welcome | Kind::Ack => self.held.extend_from_slice(body),
+            Kind::Data | Kind::Hello | Kind::Bye | Kind::Pad | Kind::End => {}
         }
         self.body_left -= body.len();
         *bytes = rest;
@@ -77,6 +81,11 @@ impl Frames {
 
     fn end(&mut self, kind: Kind) -> Frame {
         let body = self.held.get(HEADER_LEN..).unwrap_or_default();
+        self.taken = match kind {
+            Kind::Heart => body.get(BEAT_LEN..).and_then(position),
+            Kind::Ack => position(body),
+            Kind::Data | Kind::Hello | Kind::Welcome | Kind::Bye | Kind::Pad | Kind::End => None,
+        };
         let frame = match kind {
             Kind::Heart => Frame::Beat(body.first_chunk().map(Beat::decode)),
             Kind::Data => Frame::Data,
@@ -90,6 +99,13 @@ impl Frames {
         self.held.clear();
         frame
     }
+}
+
+fn position(body: &[u8]) -> Option<Position> {
+    let (frames, rest) = body.split_first_chunk()?;
+    let bytes = rest.first_chunk()?;
+    let (frames, bytes) = (u64::from_le_bytes(*frames), u64::from_le_bytes(*bytes));
+    Some(Position { frames, bytes })
 }
 
 /// Decodes a WELCOME, as a client with these settings.

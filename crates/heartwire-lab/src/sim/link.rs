@@ -190,6 +190,12 @@ pub(super) struct Link {
     pub(super) is_forgotten: bool,
     /// Something on the path drops all of its packets, in both directions.
     pub(super) is_severed: bool,
+    /// It is cut when so many bytes of this side have arrived.
+    pub(super) ends_after: Option<(Side, u64)>,
+    /// The session that it carries, for a server that has accepted it, and the number of the next
+    /// message that its client writes.
+    pub(super) session: Option<usize>,
+    pub(super) next_message: u64,
     /// Nothing has gone wrong on it, and no process at its ends was paused.
     pub(super) is_calm: bool,
 }

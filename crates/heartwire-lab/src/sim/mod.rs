@@ -36,6 +36,7 @@ mod round_trips;
 mod scenario;
 mod seed;
 mod server;
+mod session;
 mod tail;
 mod tally;
 mod terms;

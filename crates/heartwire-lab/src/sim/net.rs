@@ -3,6 +3,7 @@
 mod dialling;
 mod interrupting;
 mod poller;
+mod sessions;
 mod sockets;
 mod systems;
 mod watching;
@@ -14,11 +15,13 @@ use std::collections::VecDeque;
 use heartwire_core::{Instant, MIN_PAUSE, Side};
 
 pub(super) use self::poller::Poller;
+pub(super) use self::sessions::Cuts;
 use super::breach::Breach;
 use super::host::{Host, State, Wake};
 use super::link::{Link, LinkId, Path, Record, SocketError, Told};
 use super::outbox::Outbox;
 use super::queue::{Happening, HostId, Queue};
+use super::session::Session;
 use super::tally::{Ends, Mishaps, Sums};
 use super::time::{WorldTime, nanos};
 use super::trace::Trace;
@@ -73,6 +76,14 @@ pub(super) struct Net {
     /// By client; the server has one that nothing uses.
     pub(super) paths: Vec<Path>,
     pub(super) links: Vec<Link>,
+    /// Sessions that outlive their links, and the first of them that is not over.
+    pub(super) sessions: Vec<Session>,
+    pub(super) first_session: usize,
+    /// How often the server was started.
+    pub(super) run: u64,
+    /// Clients have an offline queue.
+    pub(super) keeps_messages: bool,
+    pub(super) cuts: Cuts,
     /// What the server's system has accepted and its process has not.
     pub(super) backlog: VecDeque<LinkId>,
     pub(super) poller: Poller,

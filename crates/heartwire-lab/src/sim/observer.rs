@@ -15,7 +15,7 @@ use heartwire_core::{Instant, Protocol, Settings, Side};
 
 use super::breach::{Breach, Invariant};
 use super::client::MAX_EVENTS;
-use super::frames::{Frame, Frames, welcome_of};
+use super::frames::{Frame, Frames};
 use super::ledger::Ledger;
 use super::link::{Heard, LinkId, other};
 use super::net::Net;
@@ -146,6 +146,11 @@ impl Observer {
         self.terms.is_lenient && self.in_force.contract.is_some()
     }
 
+    /// A newer link carries its session.
+    pub(super) const fn handle_superseded(&mut self) {
+        self.ledger.is_over = true;
+    }
+
     /// The observation has ended.
     pub(super) const fn is_over(&self) -> bool {
         self.ledger.is_over
@@ -252,6 +257,9 @@ impl Observer {
         }
         let now = net.clock(self.host);
         while let Some(frame) = self.reads.take(&mut bytes) {
+            if let Some(position) = self.reads.taken {
+                net.hear_taken(self.link, self.side, position);
+            }
             match frame {
                 Frame::Beat(beat) => self.handle_heard_beat(net, now, beat),
                 Frame::Data => {
@@ -287,6 +295,9 @@ impl Observer {
         self.ledger.beats_heard += 1;
         self.ledger.note_begun();
         self.log(net, format_args!("a beat"));
+        if let Some(session) = net.session_of(self.link).filter(|_| self.side == Side::Server) {
+            session.has_begun = true;
+        }
         let Some(beat) = beat.filter(|_| self.in_force.contract.is_some()) else { return };
         if let Some(heard) = net.told(self.link, other(self.side)).heard.pop_front() {
             self.heard_by_peer_at = heard.last_at;
@@ -321,6 +332,9 @@ impl Observer {
         }
         let mut begun_at = if self.writes.has_begun() { self.begun_at } else { last_at };
         while let Some(frame) = self.writes.take(&mut taken) {
+            if let Some(position) = self.writes.taken {
+                net.tell_taken(self.link, self.side, position)?;
+            }
             self.handle_sent_frame(net, now, frame, begun_at)?;
             begun_at = last_at;
         }
@@ -361,6 +375,9 @@ impl Observer {
                 let begun = net.interruption(self.link, self.side).map_or(now, |it| it.from);
                 self.oracle.restart(self.in_force.timeout, begun, now);
                 Ok(())
+            }
+            Frame::Data if self.side == Side::Client && net.link(self.link).session.is_some() => {
+                net.write_message(self.link)
             }
             Frame::Data => {
                 if self.side == Side::Client {
@@ -417,7 +434,8 @@ impl Observer {
 
     /// A WELCOME has put its contract in force.
     fn begin_contract(&mut self, net: &mut Net, now: Instant, welcome: &[u8]) {
-        let Some(welcome) = welcome_of(welcome, self.client) else { return };
+        let Some(welcome) = net.decode_welcome(self.link, welcome, self.client) else { return };
+        net.handle_welcome(self.link, self.side, &welcome);
         self.in_force = InForce::agreed(welcome.contract, self.side);
         self.promised = self.in_force.interval;
         self.unheard = Unheard::new(now);

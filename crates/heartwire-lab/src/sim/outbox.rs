@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::ledger::len_of;
 use super::link::Body;
 
 /// Messages that the process of a client has not written yet.
@@ -17,6 +18,11 @@ pub(super) struct Outbox {
     longest: usize,
     /// Messages that were dropped for that on the current connection.
     dropped: usize,
+    /// The client's process has a session that outlives its links: what waits is not lost with one.
+    /// With the longest message in it.
+    session: Option<(usize, usize)>,
+    /// What was lost with the sessions before, of which the application has not been told yet.
+    pub(super) settled: VecDeque<Unsent>,
 }
 
 /// How many messages are lost with a connection: only the one whose writing had begun, or all.
@@ -25,7 +31,11 @@ pub(super) struct Unsent {
     pub(super) begun: usize,
     /// Of those that wait, so many are too long: they may have been dropped, or not yet.
     pub(super) too_long: usize,
+    /// Longer than this.
+    pub(super) longest: usize,
     pub(super) all: usize,
+    /// The bytes of all, if these are known: not of those that were dropped before.
+    pub(super) bytes: Option<u64>,
     /// Which of the two it is, is not known: the connection may have been about to be closed.
     pub(super) is_either: bool,
 }
@@ -35,6 +45,11 @@ impl Unsent {
     pub(super) fn dropped(self, unsent: usize) -> Option<usize> {
         let dropped = unsent.checked_sub(self.begun).filter(|&dropped| dropped <= self.too_long);
         dropped.or_else(|| (self.is_either && unsent == self.all).then_some(0))
+    }
+
+    /// How many bytes these had, if that is known.
+    pub(super) fn bytes(self, unsent: usize) -> Option<u64> {
+        if unsent == 0 { Some(0) } else { self.bytes.filter(|_| unsent == self.all) }
     }
 }
 
@@ -54,27 +69,54 @@ impl Outbox {
         self.waiting.pop_front()
     }
 
+    /// The session of the process, if it outlives its links.
+    pub(super) fn session(&self) -> Option<usize> {
+        self.session.map(|(index, _)| index)
+    }
+
+    /// The process has a session that outlives its links, with this longest message.
+    pub(super) const fn begin_session(&mut self, index: usize, longest: usize) {
+        self.session = Some((index, longest));
+    }
+
+    /// Its session has ended, and what was not written is `kept`, or not. Returns the session.
+    pub(super) fn end_session(&mut self, kept: bool) -> Option<usize> {
+        let index = self.session()?;
+        let unsent = self.handle_end(false, kept);
+        self.settled.push_back(unsent);
+        self.session = None;
+        Some(index)
+    }
+
+    fn longest(&self) -> usize {
+        self.session.map_or(self.longest, |(_, longest)| longest.min(self.longest))
+    }
+
     fn skip_too_long(&mut self) {
-        while self.waiting.front().is_some_and(|body| body.len > self.longest) {
+        let longest = self.longest();
+        while self.waiting.front().is_some_and(|body| body.len > longest) {
             self.waiting.pop_front();
             self.dropped += 1;
         }
     }
 
-    /// The first ones that are too long were dropped.
-    pub(super) fn drop_too_long(&mut self, mut count: usize) {
-        let longest = self.longest;
+    /// The first ones that are longer than this were dropped.
+    pub(super) fn drop_too_long(&mut self, mut count: usize, longest: usize) {
         self.waiting.retain(|body| {
             let is_dropped = count > 0 && body.len > longest;
             count -= usize::from(is_dropped);
             !is_dropped
         });
+        // The next connection may have passed over them already.
+        self.dropped = self.dropped.saturating_sub(count);
     }
 
     /// There is a new process.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.dropped = 0;
+        self.session = None;
+        self.settled.clear();
         self.is_closing = false;
     }
 
@@ -82,16 +124,26 @@ impl Outbox {
     pub(super) fn handle_end(&mut self, has_begun: bool, kept: bool) -> Unsent {
         let dropped = core::mem::take(&mut self.dropped);
         let all = self.waiting.len() + dropped;
+        let bytes = self.waiting.iter().map(|body| len_of(body.len)).sum();
+        let bytes = (dropped == 0).then_some(bytes);
         if !kept {
             self.waiting.clear();
-            return Unsent { begun: all, too_long: 0, all, is_either: false };
+            return Unsent {
+                begun: all,
+                too_long: 0,
+                longest: usize::MAX,
+                all,
+                bytes,
+                is_either: false,
+            };
         }
         if has_begun {
             self.skip_too_long();
             self.waiting.pop_front();
         }
         let begun = dropped + core::mem::take(&mut self.dropped) + usize::from(has_begun);
-        let too_long = self.waiting.iter().filter(|body| body.len > self.longest).count();
-        Unsent { begun, too_long, all, is_either: self.is_closing }
+        let longest = self.longest();
+        let too_long = self.waiting.iter().filter(|body| body.len > longest).count();
+        Unsent { begun, too_long, longest, all, bytes, is_either: self.is_closing }
     }
 }

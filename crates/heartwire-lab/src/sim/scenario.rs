@@ -32,6 +32,8 @@ pub(super) struct Scenario {
     pub(super) writes: Both<Option<Duration>>,
     pub(super) max_frame: usize,
     pub(super) troubles: Vec<Planned>,
+    /// Of 100 links, so many are cut after some bytes.
+    pub(super) cut_of_100: u32,
     pub(super) length: Duration,
 }
 
@@ -93,6 +95,7 @@ impl Scenario {
                 keeps_messages: false,
                 max_frame: None,
                 answers: false,
+                resume: None,
                 round_trip_off: None,
                 tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
@@ -116,6 +119,7 @@ impl Scenario {
             writes,
             max_frame: draw.one(&[0, 8, 40, 300, 4_000], 8),
             troubles: troubles(draw, clients, unit, length),
+            cut_of_100: 0,
             length,
         }
     }
@@ -137,6 +141,10 @@ impl Scenario {
             if draw.chance(15) {
                 self.flap(draw);
             }
+            let is_lenient = self.terms.client.is_lenient || self.terms.server.is_lenient;
+            if !is_lenient && draw.chance(60) {
+                self.resume(draw);
+            }
         }
     }
 
@@ -150,6 +158,40 @@ impl Scenario {
         if self.terms.server.answers {
             // What its application sends otherwise may come before or after.
             self.writes.server = None;
+        }
+    }
+
+    /// Sessions outlive their links, if both ends support it, and these are cut often.
+    fn resume(&mut self, draw: &mut Draw<'_>) {
+        let unit = self.length / 8;
+        for terms in [&mut self.terms.client, &mut self.terms.server] {
+            let window = draw.one(&[16, 17, 40, 100, 700, 5_000, 65_536, 262_144], 16);
+            let grace = MS * u32::try_from(draw.time(MS * 10, unit * 4).as_millis()).unwrap_or(1);
+            terms.resume = draw.chance(95).then_some((window, grace));
+        }
+        self.cut_of_100 = draw.one(&[0, 20, 50, 90], 0);
+        if draw.chance(70) {
+            // Much is on its way when a link is cut.
+            self.writes.client = draw.chance(80).then(|| draw.time(unit / 2_000, unit / 16));
+            if !self.terms.server.answers {
+                self.writes.server = draw.chance(80).then(|| draw.time(unit / 2_000, unit / 16));
+            }
+        }
+        let client = draw.rng.usize(1..self.clockworks.len().max(2));
+        for _ in 0..draw.rng.u32(0..=4) {
+            let at = WorldTime::START.after(draw.part(self.length, 100));
+            let every = draw.time(MS, unit);
+            let lasts = every * draw.rng.u32(1..=6);
+            let trouble = draw.one(
+                &[
+                    Trouble::Reset { client },
+                    Trouble::Flap { client, every },
+                    Trouble::SlowApplication { host: client },
+                    Trouble::SlowApplication { host: SERVER },
+                ],
+                Trouble::Reset { client },
+            );
+            self.troubles.push(Planned { at, lasts, when_quiet: false, trouble });
         }
     }
 

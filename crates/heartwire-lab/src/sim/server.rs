@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task;
 
-use heartwire::Cause;
 use heartwire::internal::{Place, Reported, Shard, Wake, assemble};
 use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{
-    CommandError, Control, Event, Handle, Handler, Protocols, ServerConfig, SessionId,
+    CommandError, Control, Event, Handle, Handler, Protocols, Resume, ServerConfig, SessionId,
 };
-use heartwire::v1::RetryHint;
+use heartwire::v1::{ResumeOffer, RetryHint};
+use heartwire::{Cause, Reason};
 use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::{FrameLimits, Protocol, Side};
 
@@ -20,7 +20,7 @@ use super::breach::{Breach, Invariant};
 use super::broken::Broken;
 use super::link::{Body, Both, LinkId};
 use super::machine::{Listener, Machine, Shared, link_of};
-use super::net::Poller;
+use super::net::{Net, Poller};
 use super::queue::SERVER;
 use super::terms::{LENIENT, Terms};
 
@@ -29,6 +29,9 @@ pub(super) const MAX_QUEUE: usize = 8 * 1024;
 
 /// The longest body that fits there, whatever the client accepts.
 pub(super) const MAX_BODY: usize = MAX_QUEUE - HEADER_LEN;
+
+/// Bytes that all sessions together may keep while they are away.
+const MAX_REPLAY: usize = 32 * 1024;
 
 /// How long a server that shuts down waits for its clients.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
@@ -75,7 +78,10 @@ impl Server {
         let (handle, shards) = assemble(&config, places, true, run, |_| {
             let (sessions, links) = (Vec::new(), BTreeMap::new());
             let longest = terms.client.accepts().unwrap_or(usize::MAX);
+            let resume = terms.client.resume_offer().zip(terms.server.resume_offer());
+            let resume = resume.map(|(client, server)| client.agree(server));
             Application {
+                resume,
                 net: net.clone(),
                 answers: terms.server.answers,
                 longest,
@@ -86,6 +92,7 @@ impl Server {
         let shard = shards.into_iter().next();
         self.process = shard.map(|shard| Process { handle, shard });
         let mut net = self.net.lock();
+        net.run = self.starts;
         let now = net.clock(SERVER);
         net.host(SERVER).handle_start(now);
     }
@@ -131,6 +138,15 @@ impl Server {
         }
         self.note_last_words();
         self.tell_round_trips();
+        self.accept_all();
+    }
+
+    /// What the application has sent since the last turn was handled in this one.
+    fn accept_all(&self) {
+        let Some(Process { shard, .. }) = &self.process else { return };
+        for session in shard.sessions().filter(|session| session.is_online && !session.is_ending) {
+            self.net.lock().accept_all(session.id.as_u64());
+        }
     }
 
     /// A session that the server has ended is judged no more, also while its last word waits for a
@@ -178,12 +194,26 @@ impl Server {
         if queued + len + 64 > MAX_QUEUE && rng.u8(..) > 4 {
             return;
         }
-        let at = self.net.lock().told(link, Side::Server).sent;
+        let mut net = self.net.lock();
+        let kept = net.find_session(id.as_u64());
+        let longest = shard.handler().longest(&mut net, kept);
+        let at = match kept {
+            Some(index) => net.session(index).next_at(Side::Server),
+            None => net.told(link, Side::Server).sent,
+        };
+        let room = kept.map(|index| net.session(index).room(Side::Server));
+        drop(net);
+        if room.is_some_and(|room| len + HEADER_LEN > room) && rng.u8(..) > 4 {
+            return;
+        }
         let body = Body { at, len };
         let is_sent = handle.send(id, &body.bytes()).is_ok();
         // From outside of its handler, the server drops what the client does not accept.
-        if is_sent && len <= shard.handler().longest {
-            self.net.lock().tell_sent(link, body);
+        if is_sent && len <= longest {
+            match kept {
+                Some(index) => self.net.lock().tell_sent_in(index, body),
+                None => self.net.lock().tell_sent(link, body),
+            }
         }
     }
 }
@@ -198,7 +228,7 @@ fn config(terms: &Terms) -> ServerConfig {
     };
     // Its clients may promise what the contract that they know of allows.
     let offer = if terms.is_lenient { terms.lenient_offer(LENIENT * 10) } else { terms.offer() };
-    ServerConfig::new(([127, 0, 0, 1], 0).into())
+    let config = ServerConfig::new(([127, 0, 0, 1], 0).into())
         .threads(1)
         .policy(terms.policy_in_force())
         .protocols(protocols)
@@ -212,7 +242,11 @@ fn config(terms: &Terms) -> ServerConfig {
                 .max_queue(MAX_QUEUE),
         )
         .admission(Admission::default().max_pending(64))
-        .drain(if terms.is(Broken::DrainsLate) { DRAIN * 2 } else { DRAIN })
+        .drain(if terms.is(Broken::DrainsLate) { DRAIN * 2 } else { DRAIN });
+    let Some((window, grace)) = terms.resume else { return config };
+    let window = if terms.is(Broken::StretchesWindows) { window * 2 } else { window };
+    let resume = Resume::new().window(window).grace(grace);
+    config.resume(resume.max_replay(MAX_REPLAY).in_the_clear(true))
 }
 
 /// Wakes the server's process.
@@ -233,6 +267,8 @@ struct Application {
     answers: bool,
     /// The longest message that its clients accept.
     longest: usize,
+    /// What is agreed of sessions that outlive their links, if they do.
+    resume: Option<ResumeOffer>,
     /// The sessions that it knows of, and their names.
     sessions: Vec<(SessionId, LinkId, Option<Box<str>>)>,
     /// The links of all sessions that there ever were.
@@ -244,9 +280,54 @@ impl Application {
         self.links.get(&id.as_u64()).copied()
     }
 
+    /// The longest message that a client accepts, in a session that outlives its links or not.
+    fn longest(&self, net: &mut Net, kept: Option<usize>) -> usize {
+        let of_session = kept.map(|index| net.session(index).longest(Side::Server));
+        self.longest.min(of_session.unwrap_or(usize::MAX))
+    }
+
+    fn handle_back(&mut self, id: SessionId, link: LinkId) {
+        let mut net = self.net.lock();
+        let old = self.links.insert(id.as_u64(), link);
+        old.into_iter().for_each(|old| net.note_superseded(old));
+        for (known, its, _) in &mut self.sessions {
+            if *known == id {
+                *its = link;
+            }
+        }
+        let Some(index) = net.find_session(id.as_u64()) else { return };
+        net.carry(link, index);
+        net.tell_online(link, Side::Server);
+        net.mishaps.back += 1;
+        let (now, runs_since) = (net.clock(SERVER), net.host(SERVER).runs_since);
+        net.judge_session(index, Side::Server, |session| {
+            session.come_back(Side::Server, now, runs_since)?;
+            session.tell_back(Side::Server)
+        });
+    }
+
+    fn handle_away(&self, id: SessionId, peer: LinkId, reason: &Reason, within: Duration) {
+        let mut net = self.net.lock();
+        let now = net.clock(SERVER);
+        if let Some(index) = net.find_session(id.as_u64()) {
+            net.mishaps.away += 1;
+            net.judge_session(index, Side::Server, |session| {
+                session.go_away(Side::Server, now);
+                session.tell_away(Side::Server, within)
+            });
+        }
+        net.tell_reason(peer, Side::Server, reason);
+    }
+
     fn handle_online(&mut self, id: SessionId, link: LinkId, name: Option<Box<str>>) {
         let mut net = self.net.lock();
         net.tell_online(link, Side::Server);
+        if let Some(agreed) = self.resume {
+            net.begin_session(link, id.as_u64(), agreed);
+            if let Some(index) = net.find_session(id.as_u64()) {
+                net.judge_session(index, Side::Server, |session| session.tell_online(Side::Server));
+            }
+        }
         let is_known = |known: &Option<Box<str>>| known.is_some() && *known == name;
         if self.sessions.iter().any(|(_, _, known)| is_known(known)) {
             let what = format!("two sessions are called {}", name.as_deref().unwrap_or_default());
@@ -262,16 +343,28 @@ impl Application {
 impl Application {
     /// Answers a message with one that is twice as long.
     fn answer(&self, id: SessionId, link: LinkId, data: &[u8], control: &mut Control<'_>) {
-        let at = self.net.lock().told(link, Side::Server).sent;
+        let mut net = self.net.lock();
+        let kept = net.find_session(id.as_u64());
+        let longest = self.longest(&mut net, kept);
+        let at = match kept {
+            Some(index) => net.session(index).next_at(Side::Server),
+            None => net.told(link, Side::Server).sent,
+        };
+        drop(net);
         let body = Body { at, len: data.len() * 2 };
         let sent = control.send(id, &body.bytes());
         let mut net = self.net.lock();
-        if sent.is_ok() {
-            net.tell_sent(link, body);
+        match (sent.is_ok(), kept) {
+            (true, Some(index)) => {
+                net.tell_sent_in(index, body);
+                net.session(index).accept_all(Side::Server);
+            }
+            (true, None) => net.tell_sent(link, body),
+            (false, _) => {}
         }
-        if !matches!(sent, Err(CommandError::Gone | CommandError::SlowReader)) {
-            let is_refused = matches!(sent, Err(CommandError::TooLong));
-            net.tell_refused(Side::Server, body.len, is_refused, Some(self.longest));
+        let is_refused = matches!(sent, Err(CommandError::TooLong));
+        if sent.is_ok() || is_refused {
+            net.tell_refused(Side::Server, body.len, is_refused, Some(longest));
         }
     }
 }
@@ -284,9 +377,18 @@ impl Handler for Application {
                 let name = agreed.and_then(|agreed| agreed.name);
                 self.handle_online(id, link_of(peer), name);
             }
+            Event::Away { id, peer, reason, within } => {
+                self.handle_away(id, link_of(peer), &reason, within);
+            }
+            Event::Back { id, peer, .. } => self.handle_back(id, link_of(peer)),
             Event::Data { id, data } => {
                 if let Some(link) = self.link(id) {
-                    self.net.lock().tell_data(link, Side::Server, data);
+                    let mut net = self.net.lock();
+                    match net.find_session(id.as_u64()) {
+                        Some(index) => net.tell_data_in(index, Side::Server, data),
+                        None => net.tell_data(link, Side::Server, data),
+                    }
+                    drop(net);
                     if self.answers {
                         self.answer(id, link, data, control);
                     }
@@ -295,8 +397,16 @@ impl Handler for Application {
             Event::Verdict { peer, verdict, .. } if verdict.cause != Cause::Kernel => {
                 self.net.lock().tell_verdict(link_of(peer), Side::Server, &verdict);
             }
-            Event::Offline { id, peer, reason, .. } => {
-                self.net.lock().tell_reason(link_of(peer), Side::Server, &reason);
+            Event::Offline { id, peer, reason, undelivered, .. } => {
+                let mut net = self.net.lock();
+                let kept = net.find_session(id.as_u64());
+                if kept.is_none_or(|index| !net.session(index).is_told_away(Side::Server)) {
+                    net.tell_reason(link_of(peer), Side::Server, &reason);
+                }
+                if let Some(index) = kept {
+                    net.tell_over(index, &reason, &undelivered);
+                }
+                drop(net);
                 self.sessions.retain(|&(known, ..)| known != id);
             }
             Event::Paused { .. } => self.net.lock().note_told_pause(),

@@ -59,6 +59,14 @@ counters! {
         reset,
         /// Connections that only the client was told do not exist.
         severed,
+        /// Connections that were cut after some bytes.
+        cut_within,
+        /// Messages that were written again on another link of their session.
+        written_again,
+        /// Sessions that lost their link at the server and went on without.
+        away,
+        /// Sessions that went on with another link.
+        back,
         /// Messages that were refused because the peer accepts none so long.
         too_long,
         /// Connections that a middlebox forgot because nothing had passed for too long.

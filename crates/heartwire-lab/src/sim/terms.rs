@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use heartwire_core::v1::{self, Contract, Direction, Offer};
+use heartwire_core::v1::{self, Contract, Direction, Offer, ResumeOffer};
 use heartwire_core::{FrameLimits, Policy, Protocol, Settings, Side};
 
 use super::broken::Broken;
@@ -39,6 +39,9 @@ pub(super) struct Terms {
     pub(super) max_frame: Option<u32>,
     /// Its application answers each message with one that is twice as long.
     pub(super) answers: bool,
+    /// On protocol v1 its sessions outlive their links: the window of both directions, and the
+    /// grace.
+    pub(super) resume: Option<(u32, Duration)>,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     /// Bytes that its peer, of a later version of protocol v1, appends to each beat.
@@ -114,6 +117,11 @@ impl Terms {
             .max_frame(self.max_frame_in_force().unwrap_or(FrameLimits::MAX_FRAME))
     }
 
+    pub(super) fn resume_offer(&self) -> Option<ResumeOffer> {
+        let (window, grace) = self.resume?;
+        Some(ResumeOffer { to_server: window, to_client: window, grace })
+    }
+
     /// The settings of its connections.
     pub(super) fn settings(&self) -> Settings {
         Settings::new(self.policy_in_force())
@@ -121,6 +129,7 @@ impl Terms {
             .offer(self.offer())
             .limits(self.limits())
             .tick(self.tick)
+            .resume(self.resume_offer())
     }
 }
 

@@ -13,7 +13,7 @@ use super::client::Client;
 use super::host::{Host, State};
 use super::link::{Both, Ended};
 use super::machine::Shared;
-use super::net::{Net, Poller};
+use super::net::{Cuts, Net, Poller};
 use super::outbox::Outbox;
 use super::queue::{Happening, HostId, Queue, SERVER};
 use super::scenario::Scenario;
@@ -93,6 +93,11 @@ impl World {
             hosts,
             paths: vec![scenario.path; count],
             links: Vec::new(),
+            sessions: Vec::new(),
+            first_session: 0,
+            run: 0,
+            keeps_messages: scenario.terms.client.keeps_messages,
+            cuts: Cuts::new(fastrand::Rng::with_seed(seed), scenario.cut_of_100),
             backlog: VecDeque::new(),
             poller: Poller::default(),
             is_listening: false,

@@ -164,7 +164,8 @@ impl<W: World> Driver<W> {
         let Dialled { transport, said, peer, kernel } = dialled;
         let (now, suspended) = world.now_and_suspended();
         let only = config.reconnect.is_none() || app.leave_by.is_some();
-        let resuming = app.session.as_deref_mut().and_then(|session| session.next_link(only));
+        let resuming =
+            app.session.as_deref_mut().and_then(|session| session.next_link(only, &world));
         let mut driver = Self {
             transport,
             connection: Connection::new(config.settings(resuming.as_ref()), now),
@@ -313,6 +314,10 @@ impl<W: World> Driver<W> {
                 }
                 Phase::Keeping => match self.keep(app, pause.take(), now) {
                     Ok(wait) => Next::Wait(Phase::Keeping, wait),
+                    // There is no connection yet that could be drained.
+                    Err(reason @ Reason::NotBack) => {
+                        Next::Over(End { reason, lasted_until: Some(now) })
+                    }
                     Err(reason) => Next::Phase(self.lose(app, reason, now)),
                 },
                 Phase::Explaining(explaining) => self.explain(app, explaining, now),
@@ -341,6 +346,11 @@ impl<W: World> Driver<W> {
             self.ask(now);
         }
         self.read(app, now)?;
+        // The grace of the session, while the server has not answered.
+        let away_until = app.away_until();
+        if away_until.is_some_and(|until| now >= until) {
+            return Err(Reason::NotBack);
+        }
         self.count_taken(app);
         self.account_for_pauses(app, pause, now);
         self.judge_path(now)?;
@@ -363,6 +373,7 @@ impl<W: World> Driver<W> {
             app.leave_by,
             self.spare_deadline(app, now),
             acks.then_some(now),
+            away_until,
             // The end is known, and only has to be read.
             (has_room && self.transport.has_ended()).then_some(now),
         ];

@@ -256,6 +256,9 @@ impl<W: World> Life<W> {
         let within = session.grace();
         self.app.outbox.handle_link_end();
         self.app.outlet.push_news(Event::Away { peer, reason, within });
+        if self.world.breaks(Break::TellsAwayTwice) {
+            self.app.outlet.push_news(Event::Away { peer, reason, within });
+        }
     }
 
     fn tell_end(&mut self, mut driver: Driver<W>, reason: Reason, bye: Option<Bye>, goes_on: bool) {
@@ -401,6 +404,12 @@ impl<W: World> Life<W> {
     pub fn ledger(&self) -> Option<&Ledger> {
         let with_connection = self.connection().and_then(Connection::ledger);
         with_connection.or_else(|| self.app.away().map(|away| &*away.ledger))
+    }
+
+    /// Whether the session is away, if there is one that outlives its connections.
+    #[must_use]
+    pub fn is_away(&self) -> Option<bool> {
+        self.app.session.as_ref().map(|session| session.away.is_some())
     }
 
     /// The core's state of the connection, while there is one.

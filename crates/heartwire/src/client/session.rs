@@ -13,6 +13,7 @@ use super::outbox::Tally;
 use super::receipts::Receipts;
 use super::{Bye, Event};
 use crate::proof::{Claim, Key, Role};
+use crate::world::{Break, World};
 use crate::{Reason, Undelivered};
 
 /// A session that can be resumed.
@@ -70,9 +71,11 @@ impl Session {
     }
 
     /// What the HELLO of the next link says, if the session has none.
-    pub(super) fn next_link(&mut self, only: bool) -> Option<Resuming> {
+    pub(super) fn next_link(&mut self, only: bool, world: &impl World) -> Option<Resuming> {
         self.collect_away();
-        let received = self.away.as_ref()?.ledger.received();
+        let ledger = &self.away.as_ref()?.ledger;
+        let takes_taken = self.link > 1 && world.breaks(Break::TakesTakenForReceived);
+        let received = if takes_taken { ledger.taken() } else { ledger.received() };
         self.link = self.link.saturating_add(1);
         let proof = Secret(self.key.prove(self.claim(Role::Client, received)));
         let Self { server, id: session, link, .. } = *self;

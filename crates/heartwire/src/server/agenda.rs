@@ -16,7 +16,7 @@ use super::id::SessionId;
 use super::session::{Phase, Session, Standing};
 use super::shard::{ShardConfig, WHEEL_TICK};
 use crate::reason::Reason;
-use crate::world::ServerWorld;
+use crate::world::{Break, ServerWorld};
 
 #[derive(Debug)]
 pub(super) struct Agenda<W: ServerWorld> {
@@ -255,7 +255,8 @@ impl<W: ServerWorld> Agenda<W> {
             // One loss often shows in several ways within a turn.
             return;
         }
-        if !self.parks || !session.lose_link() {
+        let parks = self.parks && !self.world.breaks(Break::EndsWithItsLink);
+        if !parks || !session.lose_link() {
             return self.end(session, reason);
         }
         self.held.all.count(session.held, 0);

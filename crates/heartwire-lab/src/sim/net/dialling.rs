@@ -42,6 +42,7 @@ impl Net {
             Dialled::Refused
         } else {
             let link = self.links.len();
+            let ends_after = self.cuts.draw();
             let (client, by_client) = (host, self.clock(host));
             let by_server = self.clock(SERVER);
             self.links.push(Link {
@@ -60,6 +61,9 @@ impl Net {
                 seen_at: self.now,
                 is_forgotten: false,
                 is_severed: false,
+                ends_after,
+                session: None,
+                next_message: 0,
                 is_calm: path.is_calm() && self.is_calm(client) && self.is_calm(SERVER),
             });
             self.backlog.push_back(link);

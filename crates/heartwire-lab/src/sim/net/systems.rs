@@ -246,6 +246,7 @@ impl Net {
     }
 
     fn handle_bytes(&mut self, link: LinkId, to: Side, from: u64, until: u64) {
+        let until = self.cut_in_time(link, other(to), until);
         let Link { sockets, pipes, .. } = &mut self.links[link];
         let socket = sockets.of_mut(to);
         let pipe = pipes.of_mut(other(to));

@@ -32,6 +32,7 @@ impl Net {
 
     /// Its process is gone.
     pub(in crate::sim) fn unwatch(&mut self, host: HostId) {
+        self.forget_sessions(host);
         let links = &mut self.links;
         self.watched.retain(|&(link, side)| {
             let is_elsewhere = links[link].sockets.of(side).host != host;
@@ -119,6 +120,7 @@ impl Net {
 
     /// A process knows of its pause.
     pub(in crate::sim) fn note_pause(&mut self, host: HostId, now: Instant) {
+        self.note_pause_of_sessions(host);
         for (link, side) in self.watched_of(host) {
             self.observe(link, side, |observer, net| {
                 observer.handle_pause(net, now);
@@ -244,6 +246,15 @@ impl Net {
         self.observe(link, side, |observer, net| observer.tell_verdict(net, verdict));
     }
 
+    /// A newer link of its session has taken the place of this one, which the server's application
+    /// is not told.
+    pub(in crate::sim) fn note_superseded(&mut self, link: LinkId) {
+        self.observe(link, Side::Server, |observer, _| {
+            observer.handle_superseded();
+            Ok(())
+        });
+    }
+
     /// Why a connection ended, in the words of the library.
     pub(in crate::sim) fn tell_reason(&mut self, link: LinkId, side: Side, reason: &Reason) {
         let is_over = self.links[link].observers.of(side).as_ref().is_some_and(|it| it.is_over());
@@ -290,6 +301,7 @@ impl Net {
     /// What has to hold at any time; with `only`, at the ends that a host has.
     pub(in crate::sim) fn check(&mut self, only: Option<HostId>) {
         self.check_drain();
+        self.check_sessions(only);
         let links = &self.links;
         self.watched.retain(|&(link, side)| {
             links[link].observers.of(side).as_ref().is_some_and(|observer| !observer.is_over())

@@ -32,7 +32,7 @@ impl Observer {
     pub(in crate::sim) fn tell_unsent(&self, net: &mut Net, unsent: usize) -> Result<(), Breach> {
         let Some(lost) = self.unsent else { return Ok(()) };
         if let Some(dropped) = lost.dropped(unsent) {
-            net.outbox(self.host).drop_too_long(dropped);
+            net.outbox(self.host).drop_too_long(dropped, lost.longest);
             return Ok(());
         }
         let what = format!("{unsent} messages are said to be lost, but {lost:?}");
@@ -53,7 +53,8 @@ impl Observer {
     /// not, there must be a reason.
     pub(in crate::sim) fn handle_closed(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.is_closed = true;
-        if self.side == Side::Client && !self.ledger.is_over && self.unsent.is_none() {
+        let goes_on = self.side == Side::Client && net.outbox(self.host).session().is_some();
+        if self.side == Side::Client && !self.ledger.is_over && self.unsent.is_none() && !goes_on {
             let has_begun = self.writes.has_begun_data();
             let kept = self.terms.keeps_messages;
             self.unsent = Some(net.outbox(self.host).handle_end(has_begun, kept));
@@ -226,7 +227,8 @@ impl Observer {
         }
         self.speak()?;
         let is_closed = matches!(end, End::Closed { truncated: false });
-        if is_closed || matches!(end, End::Bye(_)) {
+        let is_last = net.link(self.link).session.is_none();
+        if is_last && (is_closed || matches!(end, End::Bye(_))) {
             let is_complete = net.link(self.link).pipes.of(other(self.side)).is_complete();
             let told = net.told(self.link, other(self.side));
             let has_all = told.delivered_frames >= told.written;

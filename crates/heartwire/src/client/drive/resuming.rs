@@ -9,7 +9,7 @@ use super::{App, Driver, Event};
 use crate::client::outbox::Tally;
 use crate::client::receipts::Receipts;
 use crate::client::session::{Away, Session};
-use crate::world::World;
+use crate::world::{Break, World};
 use crate::{Reason, Replayed};
 
 impl<W: World> Driver<W> {
@@ -50,6 +50,9 @@ impl<W: World> Driver<W> {
         self.connection.attach(ledger);
         self.online_at = Some(now);
         let received = received.map_err(Reason::Protocol)?;
+        let forgets = usize::from(self.world.breaks(Break::ReplaysTooLittle));
+        let repeats = usize::from(self.world.breaks(Break::ReplaysTooMuch));
+        let received = received.saturating_add(forgets).saturating_sub(repeats);
         app.outbox.release();
         let Tally { frames, bytes } = app.outbox.replay(received);
         let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -83,6 +86,9 @@ impl<W: World> Driver<W> {
     pub(super) fn count_taken(&mut self, app: &App) {
         if let Some((session, ledger)) = app.session.as_deref().zip(self.connection.ledger_mut()) {
             session.collect(ledger);
+            if self.world.breaks(Break::AcksWhenReceived) {
+                ledger.take_all();
+            }
         }
     }
 
@@ -118,6 +124,7 @@ impl<W: World> Driver<W> {
             Reason::Protocol(_) | Reason::Bye(_) | Reason::Shutdown => true,
             _ => app.leave_by.is_some() && !app.has_undelivered(),
         };
+        let is_end = is_end || self.world.breaks(Break::EndsWithItsLink);
         is_end || !self.is_online() || app.session.is_none()
     }
 

@@ -149,12 +149,17 @@ impl<S: Socket> Session<S> {
     }
 
     /// The bytes of the log that need not be written again to a client that has received all up to
-    /// `received`.
-    pub(in crate::server) fn resume_at(&self, received: Position) -> Result<usize, Violation> {
+    /// `received`. `off`: so many frames more, or less, for the simulator.
+    pub(in crate::server) fn resume_at(
+        &self,
+        received: Position,
+        off: isize,
+    ) -> Result<usize, Violation> {
         let none = Outbound::default();
         let outbound = self.extra.as_ref().map_or(&none, |extra| &extra.outbound);
         let resumed = self.ledger().map(|ledger| ledger.resume_at(received, outbound.frame_lens()));
-        Ok(outbound.frame_lens().take(resumed.transpose()?.unwrap_or(0)).sum())
+        let count = resumed.transpose()?.unwrap_or(0).saturating_add_signed(off);
+        Ok(outbound.frame_lens().take(count).sum())
     }
 
     /// Gives it another link, on which the log is written again but for its first `skip` bytes.

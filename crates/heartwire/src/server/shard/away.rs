@@ -1,6 +1,7 @@
 //! Sessions that are away: their links are lost, and they wait for their clients to come back.
 
 use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
 
 use heartwire_core::{Cause, Instant};
 
@@ -9,7 +10,7 @@ use crate::reason::Reason;
 use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
-use crate::world::ServerWorld;
+use crate::world::{Break, ServerWorld};
 
 /// The list of sessions that are away is cleaned when it has this many entries more than twice
 /// those sessions.
@@ -42,6 +43,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
         }
         self.tell(Event::Away { id, peer, reason, within: grace });
+        if self.state.agenda.world.breaks(Break::TellsAwayTwice) {
+            self.tell(Event::Away { id, peer, reason, within: grace });
+        }
     }
 
     /// Ends sessions, those that have been away longest first, until the others are few enough and
@@ -94,6 +98,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 until = until.max(again);
                 session.wait_until(until);
             }
+        }
+        if agenda.world.breaks(Break::NeverGivesUp) {
+            until = until.saturating_add(Duration::from_secs(86_400));
         }
         if now >= until {
             agenda.end(session, Reason::NotBack);

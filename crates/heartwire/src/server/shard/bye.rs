@@ -296,6 +296,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         if is_known {
             let lasted = self.state.agenda.world.now().saturating_since(since);
+            let mut undelivered = undelivered;
+            if self.state.agenda.world.breaks(Break::TellsLessLost) {
+                undelivered.frames = undelivered.frames.saturating_sub(1);
+            }
             let offline = Event::Offline { id, peer, reason, beats, lasted, undelivered };
             if self.state.agenda.world.breaks(Break::TellsOfflineTwice) {
                 self.tell(offline.clone());

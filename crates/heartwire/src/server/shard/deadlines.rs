@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use heartwire_core::order::{Found, Next, Over};
-use heartwire_core::{Instant, Verdict};
+use heartwire_core::{Instant, Verdict, Violation};
 
 use super::Shard;
 use super::traffic::Arrival;
@@ -92,6 +92,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Over::Dead(verdict) => self.call_dead(slot, verdict),
             Over::Broken(_) if session.phase().standing() == Standing::Waiting => {
                 self.give_up_waiting(slot);
+            }
+            // Its path may have been cut within the frame.
+            Over::Broken(violation @ Violation::SlowFrame { .. }) => {
+                agenda.lose_link(session, Reason::Protocol(violation));
             }
             Over::Broken(violation) => agenda.end(session, Reason::Protocol(violation)),
         }

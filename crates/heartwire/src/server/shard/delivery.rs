@@ -11,7 +11,7 @@ use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::inbox::Kept;
 use crate::server::state::Untaken;
-use crate::world::ServerWorld;
+use crate::world::{Break, ServerWorld};
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Hands data over, or the client's END. While the application has no room, that of a session
@@ -23,6 +23,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 agenda.kept.push_back(id);
             }
             session.keep(data);
+            if agenda.world.breaks(Break::AcksWhenReceived) {
+                let len = HEADER_LEN + data.map_or(0, <[u8]>::len);
+                session.ledger_mut().into_iter().for_each(|ledger| ledger.take(len));
+            }
         } else {
             self.hand_over_data(id, data);
         }

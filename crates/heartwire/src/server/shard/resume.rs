@@ -15,12 +15,13 @@ use super::hand_over::Returning;
 use super::traffic::Arrival;
 use crate::reason::Reason;
 use crate::server::admission::names::Held;
+use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::link::Link;
 use crate::server::session::{Applicant, Identity};
-use crate::world::ServerWorld;
+use crate::world::{Break, ServerWorld};
 
 /// What becomes of a client that wants to go on with a session.
 enum Verdict {
@@ -204,8 +205,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     ) -> Verdict {
         let handle = self.state.handle.clone();
         let wanted = SessionId::of(resuming.session);
-        let session = self.state.find(wanted).map(|(session, _)| session);
-        let Some(session) = session.filter(|session| session.phase().is_online()) else {
+        let session = self.state.find(wanted);
+        let online = session.filter(|(session, _)| session.phase().is_online());
+        let Some((session, Agenda { world, .. })) = online else {
             let tombstone = handle.tombstones().find(wanted, now);
             return match tombstone.and_then(|tombstone| tombstone.refuses) {
                 Some(ByeCode::Kicked) => {
@@ -238,7 +240,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let detail = "the session has had a link with this number";
             return Verdict::reject(ByeCode::Unauthorized, RetryHint::AtWill, detail);
         }
-        match session.resume_at(resuming.received) {
+        let off = if world.breaks(Break::ReplaysTooMuch) {
+            -1
+        } else {
+            isize::from(world.breaks(Break::ReplaysTooLittle))
+        };
+        match session.resume_at(resuming.received, off) {
             Ok(skip) => Verdict::Resume { skip },
             Err(violation) => Verdict::Breach(violation),
         }
@@ -275,7 +282,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let (contract, id) = (applicant.agreed.contract, wanted.as_u64());
         let held = session.link.connection.welcome(now, id, contract);
         let Some(ledger) = ledger else { return };
-        let received = ledger.received();
+        let takes_taken = agenda.world.breaks(Break::TakesTakenForReceived);
+        let received =
+            if takes_taken && resuming.link > 2 { ledger.taken() } else { ledger.received() };
         session.link.connection.attach(ledger);
         let epoch = session.identity().map_or(0, |identity| identity.epoch);
         let welcome = Welcome::new(id, epoch, contract)

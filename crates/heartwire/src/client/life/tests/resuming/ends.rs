@@ -73,6 +73,20 @@ fn grace_is_over_in_time_while_the_client_dials() {
     assert_eq!(rig.hello(), None, "the attempt goes on");
 }
 
+#[test]
+fn grace_is_over_in_time_while_the_server_does_not_answer() {
+    let mut rig = resumable(|config| config.handshake_timeout(2 * GRACE));
+    rig.sends([1]);
+    let wait = rig.loses();
+    let until = rig.toy.now().saturating_add(GRACE);
+    rig.comes_back(wait);
+    let wait = rig.wait();
+    assert_eq!(wait.until, Some(until));
+    rig.pass_until(wait);
+    rig.wait();
+    assert_eq!(rig.end(), (Reason::NotBack, 0, undelivered(1, 1, false)));
+}
+
 impl Rig {
     /// The attempt that is under way succeeds.
     fn connects_to_dialled(&mut self) {

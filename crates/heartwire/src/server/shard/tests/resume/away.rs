@@ -153,6 +153,37 @@ fn the_health_of_a_client_is_that_of_its_link() {
 }
 
 #[test]
+fn a_loss_that_shows_twice_in_a_turn_is_one() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    rig.pass(ms(59_990));
+    rig.toy.pass(ms(20));
+    rig.handle.send(id, b"meanwhile").unwrap();
+    rig.run();
+    assert!(matches!(rig.next(), Event::Verdict { .. }));
+    assert!(matches!(rig.next(), Event::Away { .. }));
+    client.resume(&mut rig, Position::default());
+    assert!(matches!(rig.next(), Event::Back { .. }));
+}
+
+#[test]
+fn a_frame_that_is_never_whole_is_a_loss_and_no_breach() {
+    let limits = Limits::default().frame_timeout(Some(ms(5_000)));
+    let mut rig = Rig::start(resumable().limits(limits));
+    let (mut client, id) = Client::online(&mut rig);
+    client.toy.send(&heartwire_testkit::frame(heartwire_testkit::DATA, b"cut off")[..12]);
+    rig.run();
+    rig.pass(ms(5_100));
+    let Event::Away { reason, .. } = rig.next() else { panic!("not away") };
+    assert!(
+        matches!(reason, Reason::Protocol(heartwire_core::Violation::SlowFrame { .. })),
+        "{reason}"
+    );
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(100));
+}
+
+#[test]
 fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
     for is_away in [false, true] {
         let mut rig = Rig::start(resumable());

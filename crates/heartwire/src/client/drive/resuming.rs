@@ -49,6 +49,8 @@ impl<W: World> Driver<W> {
         self.session = Some(welcome.session);
         self.connection.attach(ledger);
         self.online_at = Some(now);
+        // What the application has taken over was final when it closed the client.
+        self.drops_data = app.last_taken().is_some();
         let received = received.map_err(Reason::Protocol)?;
         let forgets = usize::from(self.world.breaks(Break::ReplaysTooLittle));
         let repeats = usize::from(self.world.breaks(Break::ReplaysTooMuch));

@@ -97,11 +97,17 @@ impl Rig {
 
     /// The server goes on with the session, whose link has this number, from here.
     fn is_resumed(&mut self, link: u32, received: Position) {
-        let Position { frames, bytes } = received;
-        let claim =
-            Claim { role: Role::Server, server: SERVER_ID, session: SESSION, link, frames, bytes };
+        self.is_resumed_with(link, received, &[]);
+    }
+
+    /// The same, with these frames right behind the WELCOME.
+    fn is_resumed_with(&mut self, link: u32, received: Position, frames: &[u8]) {
+        let Position { frames: count, bytes } = received;
+        let (server, session) = (SERVER_ID, SESSION);
+        let claim = Claim { role: Role::Server, server, session, link, frames: count, bytes };
         let proof = Secret(key().prove(claim));
-        self.toy.send(&accepted().resumed(Resumed { received, proof }).encode());
+        let welcome = accepted().resumed(Resumed { received, proof }).encode();
+        self.toy.send(&[&welcome, frames].concat());
         self.wait();
         self.wait();
     }

@@ -101,7 +101,9 @@ fn close_that_loses_its_link_comes_back_to_deliver_the_rest() {
     assert_eq!(rig.told(), ["data", "data", "away", &rig_wait(&rig, wait)]);
     let resuming = rig.comes_back(wait);
     assert_eq!((resuming.received, resuming.only), (after(3), true));
-    rig.is_resumed(2, after(0));
+    // Nor is what comes right behind the WELCOME.
+    rig.is_resumed_with(2, after(0), &messages([4]));
+    assert_eq!(rig.told()[1..], ["back"]);
     let written = rig.toy.take_written();
     assert_eq!(written[BEAT_FRAME - 16..BEAT_FRAME], ack(after(2))[HEADER_LEN..]);
     let (frames, bye) = split_bye(&written[BEAT_FRAME..]);

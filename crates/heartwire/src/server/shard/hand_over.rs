@@ -1,5 +1,5 @@
-//! Hands clients from one shard to another: new ones where one shard accepts for all, and those that
-//! come back to a session of another shard.
+//! Hands clients from one shard to another: new ones where one shard accepts for all, and those
+//! that come back to a session of another shard.
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;

@@ -174,6 +174,42 @@ fn a_program_that_does_not_start_is_not_measured() {
     assert!(error.contains("gone-idle with none") && error.contains("--no-such-flag"), "{error}");
 }
 
+#[test]
+fn a_session_survives_every_kind_of_cut_and_loses_nothing() {
+    let Some(report) = cuts(&["--bytes=7MiB", "--cuts=7"]) else { return };
+    assert_eq!((&report["faults"], &report["survived"]), (&Value::Array(Vec::new()), &7.into()));
+    assert!(report["client"]["away"].as_u64() >= Some(7), "{report}");
+    assert_eq!(report["client"]["sent_sha256"], report["server"]["got_sha256"]);
+}
+
+#[test]
+fn a_session_that_ends_with_its_connection_is_noticed_to_lose_something() {
+    let Some(report) = cuts(&["--bytes=6MiB", "--cuts=3", "--only=nat-drop", "--no-resume"]) else {
+        return;
+    };
+    let missing = |end: &str| report[end]["missing"].as_u64().unwrap();
+    assert!(missing("client") + missing("server") > 0, "{report}");
+    assert_ne!(report["faults"], Value::Array(Vec::new()));
+}
+
+/// What `cuts` reports. `None`: the lab cannot run here, and the test is skipped.
+fn cuts(args: &[&str]) -> Option<Value> {
+    let needs = needs(Command::new(LAB));
+    if !needs.is_empty() {
+        skip(&format!("the network lab needs {}", needs.join(", ")));
+        return None;
+    }
+    let mut cuts = Command::new(LAB);
+    let ran = cuts.args(["cuts", "--seed=1", "--format=json"]).args(args).output().unwrap();
+    let report = serde_json::from_slice(&ran.stdout);
+    let report: Value = report.unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&ran.stderr));
+    });
+    let is_right = report["faults"].as_array().is_some_and(Vec::is_empty);
+    assert_eq!(ran.status.success(), is_right, "{report}");
+    Some(report)
+}
+
 /// The program under test. `None`: the lab cannot run here, and the test is skipped.
 fn heartwire() -> Option<&'static Path> {
     static HEARTWIRE: OnceLock<Result<PathBuf, String>> = OnceLock::new();

@@ -43,7 +43,7 @@ pub(super) struct Agenda<W: ServerWorld> {
     /// Sessions with data that waits for room in the application.
     pub(super) kept: VecDeque<SessionId>,
     /// Clients that want to go on with a session.
-    pub(super) resuming: Vec<SessionId>,
+    pub(super) resuming: VecDeque<SessionId>,
     /// Sessions that have ended, except for their `Offline`, and sessions that have lost their
     /// links. Their slots stay in use until then.
     pub(super) ending: VecDeque<Ending>,
@@ -121,7 +121,7 @@ impl<W: ServerWorld> Agenda<W> {
             unread_newcomers: VecDeque::new(),
             unread_resumable: VecDeque::new(),
             kept: VecDeque::new(),
-            resuming: Vec::new(),
+            resuming: VecDeque::new(),
             parks: true,
             away: VecDeque::new(),
             away_count: 0,

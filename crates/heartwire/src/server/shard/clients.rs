@@ -167,7 +167,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Newcomer::New(stream) => stream,
             Newcomer::Returning(returning) => {
                 if let Some(id) = self.take_in(*returning, place) {
-                    self.state.agenda.resuming.push(id);
+                    self.state.agenda.resuming.push_back(id);
                 }
                 return;
             }

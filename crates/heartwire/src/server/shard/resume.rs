@@ -23,6 +23,10 @@ use crate::server::link::Link;
 use crate::server::session::{Applicant, Identity};
 use crate::world::{Break, ServerWorld};
 
+/// Maximum number of clients that go on with their sessions before the rest of a turn. Each may
+/// close an older link, which is [expensive](super::bye), and many can come back at once.
+const RESUMES_PER_TURN: usize = 256;
+
 /// What becomes of a client that wants to go on with a session.
 enum Verdict {
     /// It goes on, and all but so many bytes of the log are written again.
@@ -86,7 +90,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return None;
         }
         applicant.resuming = Some(resuming);
-        agenda.resuming.push(session.id);
+        agenda.resuming.push_back(session.id);
         session.wait_for(identity, applicant);
         None
     }
@@ -113,7 +117,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Lets clients go on with their sessions, here or on other shards.
     pub(super) fn resume_clients(&mut self) {
-        for id in core::mem::take(&mut self.state.agenda.resuming) {
+        for _ in 0..RESUMES_PER_TURN {
+            let Some(id) = self.state.agenda.resuming.pop_front() else { return };
             let Some((session, _)) = self.state.find(id) else { continue };
             let Some(resuming) = session.resuming() else { continue };
             let shard = SessionId::of(resuming.session).shard();

@@ -190,6 +190,24 @@ fn a_link_comes_to_the_shard_of_its_session() {
 }
 
 /// A returning client brings its own place, so a session that is away needs none.
+/// Deadlines wait for no more of them.
+#[test]
+fn clients_that_come_back_together_do_so_in_several_turns() {
+    let mut rig = Rig::start(resumable());
+    let mut clients: Vec<_> = (0..300).map(|_| Client::online(&mut rig).0).collect();
+    let toys: Vec<_> = clients.iter().map(|_| rig.door.connect()).collect();
+    rig.run();
+    for (client, toy) in clients.iter_mut().zip(toys) {
+        toy.send(&client.resuming(Position::default()).encode());
+        client.toy = toy;
+    }
+    rig.turn();
+    assert_eq!(rig.inbox().events.drain(..).count(), 256);
+    rig.run();
+    assert_eq!(rig.inbox().events.drain(..).count(), 44);
+    assert_eq!(rig.count("resumed"), 300);
+}
+
 #[test]
 fn a_session_that_is_away_leaves_its_place_to_others() {
     let admission = Admission::default().max_sessions(2).max_per_address(2.try_into().ok());

@@ -139,7 +139,7 @@ is_found_out! {
     drains_late: DrainsLate on Server;
     forgets_instances: ForgetsInstances on Server;
     stretches_frames: StretchesFrames on Client, Server;
-    replays_too_much: ReplaysTooMuch on Server;
+    replays_too_much: ReplaysTooMuch on Client, Server;
     replays_too_little: ReplaysTooLittle on Client, Server;
     acks_when_received: AcksWhenReceived on Client, Server;
     takes_taken_for_received: TakesTakenForReceived on Client;

@@ -323,6 +323,18 @@ impl Outbox {
         messages
     }
 
+    /// Breaks the rule on purpose ([`Break::ReplaysTooMuch`](crate::world::Break::ReplaysTooMuch)):
+    /// writes the last message that the server has received once more, as if it were a new one.
+    /// Called in front of a [replay](Self::replay) of what follows.
+    pub(super) fn repeat(&mut self, received: usize) {
+        let last = received.checked_sub(1).and_then(|last| self.log.get(last));
+        let Some(Frame { header, body: Body::Message(message) }) = last else { return };
+        let message = Message { body: message.body.clone(), room: None };
+        let again = Frame { header: *header, body: Body::Message(message) };
+        self.log_len += again.len();
+        self.log.insert(received, again);
+    }
+
     /// The messages that were written and not acknowledged, and their bodies. Complete after the
     /// [end of the link](Self::handle_link_end).
     pub(super) fn unacknowledged(&self) -> Tally {

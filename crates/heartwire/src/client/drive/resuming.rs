@@ -53,9 +53,11 @@ impl<W: World> Driver<W> {
         self.drops_data = app.last_taken().is_some();
         let received = received.map_err(Reason::Protocol)?;
         let forgets = usize::from(self.world.breaks(Break::ReplaysTooLittle));
-        let repeats = usize::from(self.world.breaks(Break::ReplaysTooMuch));
-        let received = received.saturating_add(forgets).saturating_sub(repeats);
+        let received = received.saturating_add(forgets);
         app.outbox.release();
+        if self.world.breaks(Break::ReplaysTooMuch) {
+            app.outbox.repeat(received);
+        }
         let Tally { frames, bytes } = app.outbox.replay(received);
         let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let replayed = Replayed { frames: number(frames), bytes: number(bytes) };

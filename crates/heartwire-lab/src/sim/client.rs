@@ -156,11 +156,15 @@ impl Client {
 
     /// The application promises an interval that is this many times the agreed one.
     pub(super) fn promise(&self, times: u32) {
-        let Some(Process { handle, life, .. }) = &self.process else { return };
+        let Some(Process { handle, life, link, .. }) = &self.process else { return };
         let contract = life.connection().and_then(|connection| connection.contract());
         if let Some(beat) = contract.and_then(|contract| contract.to_server.interval()) {
             handle.promise(Some(beat * times));
-            self.net.lock().wake(self.host);
+            let mut net = self.net.lock();
+            if let Some(link) = *link {
+                net.note_promise(link, beat * times);
+            }
+            net.wake(self.host);
         }
     }
 
@@ -177,12 +181,12 @@ impl Client {
             net.lock().note_session(host, process.life.is_away());
             match step {
                 Step::Dial => {
-                    process.note_loss(net, None);
+                    process.note_loss(net);
                     net.lock().dial(host);
                 }
                 Step::Wait(wait) => break wait,
                 Step::Over => {
-                    process.note_loss(net, None);
+                    process.note_loss(net);
                     process.take_events(net, host, true);
                     self.start();
                     let mut net = self.net.lock();
@@ -192,7 +196,7 @@ impl Client {
                 }
             }
         };
-        process.note_loss(net, Some(wait));
+        process.note_loss(net);
         process.tell_round_trip(net, host, &self.terms.client);
         process.take_events(net, host, false);
         process.sleep(net, host, wait);
@@ -236,9 +240,8 @@ impl Client {
 impl Process {
     /// Checks whether the connection was lost in the last step: later reports of it describe that
     /// time.
-    fn note_loss(&self, net: &Shared, wait: Option<Wait>) {
-        let keeps = wait.is_some_and(|wait| wait.close) && self.life.connection().is_some();
-        if let Some(link) = self.link.filter(|_| !keeps) {
+    fn note_loss(&self, net: &Shared) {
+        if let Some(link) = self.link.filter(|_| !self.life.keeps_connection()) {
             net.lock().note_loss(link, Side::Client);
         }
     }

@@ -395,6 +395,13 @@ impl Observer {
         }
     }
 
+    /// The application promises another interval, which makes a beat due. If one that waits is
+    /// replaced by one that takes the promise back, that one promises nothing new.
+    pub(super) fn note_promise(&mut self, net: &mut Net, interval: Duration) {
+        self.ledger.note_beat_now();
+        self.log(net, format_args!("the application promises a beat in {interval:?}"));
+    }
+
     /// A beat was sent with the promise of the next one.
     fn handle_promise(&mut self, net: &mut Net, now: Instant, beat: &Beat) {
         let promise = beat.promise();
@@ -407,7 +414,6 @@ impl Observer {
             self.unheard.excuse(now);
         }
         self.in_force.interval = promise;
-        self.ledger.note_beat_now();
         self.ledger.note_interval_v1(promise);
         self.ledger.restart(now);
         self.unheard.handle_promise();

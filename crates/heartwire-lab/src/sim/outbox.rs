@@ -16,8 +16,8 @@ pub(super) struct Outbox {
     /// The longest message that the server accepts. A client that has queued a longer one before it
     /// knew that drops it.
     longest: usize,
-    /// Messages that were dropped for that on the current connection.
-    dropped: usize,
+    /// The lengths of the messages that were dropped for that on the current connection.
+    dropped: Vec<usize>,
     /// The client's process has a session that outlives its links: what waits is not lost with one.
     /// With the longest message in it.
     session: Option<(usize, usize)>,
@@ -26,8 +26,10 @@ pub(super) struct Outbox {
 }
 
 /// How many messages are lost with a connection: only the one whose writing had begun, or all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Unsent {
+    /// The lengths of those that were passed over as too long, which are among the next.
+    passed_over: Vec<usize>,
     pub(super) begun: usize,
     /// Of those that wait, so many are too long: they may have been dropped, or not yet.
     pub(super) too_long: usize,
@@ -42,14 +44,23 @@ pub(super) struct Unsent {
 
 impl Unsent {
     /// How many messages that wait were dropped as too long, if so many can be lost.
-    pub(super) fn dropped(self, unsent: usize) -> Option<usize> {
+    pub(super) fn dropped(&self, unsent: usize) -> Option<usize> {
         let dropped = unsent.checked_sub(self.begun).filter(|&dropped| dropped <= self.too_long);
         dropped.or_else(|| (self.is_either && unsent == self.all).then_some(0))
     }
 
     /// How many bytes these had, if that is known.
-    pub(super) fn bytes(self, unsent: usize) -> Option<u64> {
+    pub(super) fn bytes(&self, unsent: usize) -> Option<u64> {
         if unsent == 0 { Some(0) } else { self.bytes.filter(|_| unsent == self.all) }
+    }
+
+    /// The first ones that are longer than this had been dropped before. Returns how many are left
+    /// of these.
+    fn forget(&mut self, count: usize, longest: usize) -> usize {
+        let left = forget(&mut self.passed_over, count, longest);
+        self.begun -= count - left;
+        self.all -= count - left;
+        left
     }
 }
 
@@ -95,26 +106,28 @@ impl Outbox {
     fn skip_too_long(&mut self) {
         let longest = self.longest();
         while self.waiting.front().is_some_and(|body| body.len > longest) {
-            self.waiting.pop_front();
-            self.dropped += 1;
+            self.dropped.extend(self.waiting.pop_front().map(|body| body.len));
         }
     }
 
     /// The first ones that are longer than this were dropped.
     pub(super) fn drop_too_long(&mut self, mut count: usize, longest: usize) {
+        // Sessions that have ended since, and the next connection, may have passed over them.
+        for unsent in &mut self.settled {
+            count = unsent.forget(count, longest);
+        }
+        count = forget(&mut self.dropped, count, longest);
         self.waiting.retain(|body| {
             let is_dropped = count > 0 && body.len > longest;
             count -= usize::from(is_dropped);
             !is_dropped
         });
-        // The next connection may have passed over them already.
-        self.dropped = self.dropped.saturating_sub(count);
     }
 
     /// There is a new process.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
-        self.dropped = 0;
+        self.dropped.clear();
         self.session = None;
         self.settled.clear();
         self.is_closing = false;
@@ -122,13 +135,14 @@ impl Outbox {
 
     /// A connection has ended, maybe within a message. One that is `kept` waits for the next.
     pub(super) fn handle_end(&mut self, has_begun: bool, kept: bool) -> Unsent {
-        let dropped = core::mem::take(&mut self.dropped);
-        let all = self.waiting.len() + dropped;
+        let mut passed_over = core::mem::take(&mut self.dropped);
+        let all = self.waiting.len() + passed_over.len();
         let bytes = self.waiting.iter().map(|body| len_of(body.len)).sum();
-        let bytes = (dropped == 0).then_some(bytes);
+        let bytes = passed_over.is_empty().then_some(bytes);
         if !kept {
             self.waiting.clear();
             return Unsent {
+                passed_over,
                 begun: all,
                 too_long: 0,
                 longest: usize::MAX,
@@ -141,9 +155,25 @@ impl Outbox {
             self.skip_too_long();
             self.waiting.pop_front();
         }
-        let begun = dropped + core::mem::take(&mut self.dropped) + usize::from(has_begun);
+        passed_over.append(&mut self.dropped);
+        let begun = passed_over.len() + usize::from(has_begun);
         let longest = self.longest();
         let too_long = self.waiting.iter().filter(|body| body.len > longest).count();
-        Unsent { begun, too_long, longest, all, bytes, is_either: self.is_closing }
+        let is_either = self.is_closing;
+        Unsent { passed_over, begun, too_long, longest, all, bytes, is_either }
     }
 }
+
+/// Removes the first `count` lengths that are greater than `longest`. Returns how many more there
+/// would have to be.
+fn forget(lens: &mut Vec<usize>, mut count: usize, longest: usize) -> usize {
+    lens.retain(|&len| {
+        let is_forgotten = count > 0 && len > longest;
+        count -= usize::from(is_forgotten);
+        !is_forgotten
+    });
+    count
+}
+
+#[cfg(test)]
+mod tests;

@@ -261,6 +261,11 @@ impl<W: World> Driver<W> {
         &self.connection
     }
 
+    /// Whether the connection is neither lost nor being closed.
+    pub(super) const fn is_kept(&self) -> bool {
+        matches!(self.phase, Phase::Keeping)
+    }
+
     /// Whether `Online` was reported.
     pub(super) const fn is_online(&self) -> bool {
         self.online_at.is_some()

@@ -420,6 +420,12 @@ impl<W: World> Life<W> {
             Phase::Starting | Phase::Dialling | Phase::Waiting { .. } | Phase::Over => None,
         }
     }
+
+    /// Whether there is a connection that is neither lost nor being closed.
+    #[must_use]
+    pub fn keeps_connection(&self) -> bool {
+        matches!(&self.phase, Phase::Keeping(driver) if driver.is_kept())
+    }
 }
 
 #[cfg(test)]

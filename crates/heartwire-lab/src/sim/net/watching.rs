@@ -193,6 +193,14 @@ impl Net {
         self.observe(link, side, |observer, _| observer.speak());
     }
 
+    /// The application of a client promises another interval.
+    pub(in crate::sim) fn note_promise(&mut self, link: LinkId, interval: Duration) {
+        self.observe(link, Side::Client, |observer, net| {
+            observer.note_promise(net, interval);
+            Ok(())
+        });
+    }
+
     /// The application of a server sends this.
     pub(in crate::sim) fn tell_sent(&mut self, link: LinkId, body: Body) {
         let told = &mut self.links[link].told.server;

@@ -30,7 +30,7 @@ impl Observer {
 
     /// The client's application gets the number of messages that are lost with the connection.
     pub(in crate::sim) fn tell_unsent(&self, net: &mut Net, unsent: usize) -> Result<(), Breach> {
-        let Some(lost) = self.unsent else { return Ok(()) };
+        let Some(lost) = &self.unsent else { return Ok(()) };
         if let Some(dropped) = lost.dropped(unsent) {
             net.outbox(self.host).drop_too_long(dropped, lost.longest);
             return Ok(());

@@ -2,7 +2,7 @@ use super::Outbox;
 use crate::sim::link::Body;
 
 #[test]
-fn what_was_lost_with_one_session_is_not_lost_again_with_the_next() {
+fn a_message_that_is_lost_with_one_session_is_not_lost_again_with_the_next() {
     let mut outbox = Outbox::new(None);
     for len in [9, 9, 1] {
         outbox.push(Body { at: 0, len });

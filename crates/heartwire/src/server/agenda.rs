@@ -206,7 +206,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// Makes a session's socket wake the shard for every byte.
     pub(super) fn wake_for_all(&self, session: &mut Session<W::Socket>) {
         let mark = self.mark(session);
-        session.link.set_mark(mark, true);
+        session.link.wake_for_all(mark);
     }
 
     fn mark(&self, session: &Session<W::Socket>) -> u32 {

@@ -33,6 +33,9 @@ pub(super) struct Link<S> {
     /// whether to accept the client, and within a frame, because its rest may be shorter than the
     /// mark.
     wakes_for_all: bool,
+    /// The mark was lowered since the last read: bytes that it held back wake the shard now, and
+    /// are older than they seem.
+    is_released: bool,
     /// Its socket took no more bytes; the poller will report when it does.
     pub(super) blocked: bool,
 }
@@ -75,6 +78,7 @@ impl<S: Socket> Link<S> {
             peer: peer.into(),
             entered: None,
             wakes_for_all: true,
+            is_released: false,
             blocked: false,
         }
     }
@@ -219,6 +223,17 @@ impl<S: Socket> Link<S> {
             // An error means that the connection has failed, which the next read reports.
             let _ = self.stream.as_mut().map(|stream| stream.set_receive_mark(mark));
         }
+    }
+
+    /// Makes the socket wake the shard for every byte, also for those that the mark has held back.
+    pub(super) fn wake_for_all(&mut self, mark: u32) {
+        self.is_released |= mark > 1 && !self.wakes_for_all;
+        self.set_mark(mark, true);
+    }
+
+    /// Whether bytes that were read now may have been held back by the mark until it was lowered.
+    pub(super) const fn take_released(&mut self) -> bool {
+        core::mem::replace(&mut self.is_released, false)
     }
 
     /// Whether there is something to read: bytes, the end, or an error.

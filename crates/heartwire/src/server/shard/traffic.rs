@@ -234,12 +234,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         // After the read: a byte must not seem older than it is.
         let now = agenda.world.now();
         self.read_at = now;
+        let is_released = session.link.take_released();
         match arrival {
+            Arrival::Earlier => session.link.hear_from_kernel(false, &agenda.world),
+            Arrival::Now if is_released => session.link.hear_from_kernel(false, &agenda.world),
             Arrival::Now if now.saturating_since(self.unread_since) <= arrival::MAX_SPAN => {
                 session.link.connection.handle_heard(now);
             }
             Arrival::Now => session.link.hear_from_kernel(true, &agenda.world),
-            Arrival::Earlier => session.link.hear_from_kernel(false, &agenda.world),
         }
         let health = session.link.health(now);
         let mut kept = session.link.take_inbound();

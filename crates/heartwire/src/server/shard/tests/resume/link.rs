@@ -267,3 +267,23 @@ fn as_many_of_the_longer_beats_wait_until_a_byte_more_wakes_the_shard() {
         assert_eq!(u32::try_from(toy.state().receive_mark), Ok(wake_bytes));
     }
 }
+
+/// The shard is woken for the acknowledgement, and the beat has come long before.
+#[test]
+fn beats_that_waited_until_data_was_sent_are_not_taken_for_new() {
+    let mut rig = Rig::start(resumable().coalesce(4));
+    let (client, id) = Client::online(&mut rig);
+    client.toy.beat_with(|_| {});
+    rig.pass(ms(60));
+    assert!(rig.silence(id) >= ms(60), "it was not read");
+    // So that the shard knows that what is reported now is new.
+    let _other = Client::online(&mut rig);
+    rig.handle.send(id, b"!").unwrap();
+    rig.run();
+    let silence = rig.silence(id);
+    assert!(silence >= ms(60 - 12) && silence <= ms(60), "{silence:?}");
+    // What comes now has woken the shard.
+    client.toy.beat_with(|_| {});
+    rig.run();
+    assert_eq!(rig.silence(id), ms(0));
+}

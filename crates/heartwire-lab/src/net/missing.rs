@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::command::is_installed;
 use super::namespace::{Maker, Namespace, this_program};
@@ -32,6 +32,13 @@ pub(super) fn find(maker: Maker) -> Vec<String> {
         ));
     }
     missing
+}
+
+/// An error that says what is missing, if anything is.
+pub(super) fn nothing(maker: Maker) -> anyhow::Result<()> {
+    let missing = find(maker);
+    ensure!(missing.is_empty(), "this cannot run here; it needs:\n  {}", missing.join("\n  "));
+    Ok(())
 }
 
 fn try_namespace(maker: Maker) -> anyhow::Result<()> {

@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::herds::{Herd, Trial};
 use super::impair::Profile;
 use super::links::{Link, profiles};
-use super::namespace::{Maker, remove_leftovers};
+use super::namespace::Maker;
 use super::report::{self, Machine, Matrix, Report};
 use super::stop::Stop;
 use super::{cuts, herd, impair, middlebox, missing, pool, run_simulator_alone, throughput};
@@ -106,10 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return run_simulator_alone(&missing);
     }
     let heartwire = missing::heartwire(args.bin.as_deref())?;
-    let lab = Lab { maker, heartwire, stop: Stop::listen()? };
-    for name in remove_leftovers()? {
-        say(format_args!("heartwire-lab: removed {name}, which an earlier run had left"));
-    }
+    let lab = Lab { maker, heartwire, stop: Stop::begin()? };
     let mut work = Work::of(args);
     if !missing::has_tun() {
         say("heartwire-lab: skips bad links and long paths: no /dev/net/tun (modprobe tun)");
@@ -118,8 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let report = work.run(&lab);
     if lab.stop.is_asked() {
-        say("heartwire-lab: stopped; nothing is left behind, and nothing is reported");
-        return Ok(ExitCode::FAILURE);
+        return Ok(Stop::exit());
     }
     let told = match args.format {
         Format::Text => report::text(&report),

@@ -31,7 +31,7 @@ pub(super) use self::end::{Args as EndArgs, lines, print, run as run_end};
 use self::kind::{Kind, outage};
 use self::report::{Cut, Report};
 use super::missing;
-use super::namespace::{Maker, remove_leftovers, this_program};
+use super::namespace::{Maker, this_program};
 use super::program::{Program, Telling, Told};
 use super::run::{Progress, random_seed};
 use super::stop::Stop;
@@ -54,19 +54,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// When it cannot run, and says what is missing.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let maker = Maker::this()?;
-    let missing = missing::find(maker);
-    ensure!(missing.is_empty(), "this cannot run here; it needs:\n  {}", missing.join("\n  "));
-    let stop = Stop::listen()?;
-    for name in remove_leftovers()? {
-        say(format_args!("heartwire-lab: removed {name}, which an earlier run had left"));
-    }
+    missing::nothing(maker)?;
+    let stop = Stop::begin()?;
     let seed = args.seed.unwrap_or_else(random_seed);
     say(format_args!("seed {seed}"));
     let report = match Trial::start(args, seed, maker, &stop).and_then(|trial| trial.run(args)) {
-        Err(_) if stop.is_asked() => {
-            say("heartwire-lab: stopped; nothing is left behind, and nothing is reported");
-            return Ok(ExitCode::FAILURE);
-        }
+        Err(_) if stop.is_asked() => return Ok(Stop::exit()),
         outcome => outcome?,
     };
     report.print(args.format)?;

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::ValueEnum;
 use heartwire_core::Side;
 use serde_json::{Value, json};
@@ -17,13 +17,13 @@ use self::end::{Direction, End};
 use super::cuts::certificate;
 use super::impair::Profile;
 use super::missing;
-use super::namespace::{Maker, remove_leftovers, this_program};
+use super::namespace::{Maker, this_program};
 use super::program::{Program, Telling};
 use super::run::Progress;
 use super::size::size;
 use super::stop::Stop;
 use super::topology::{SERVER, Topology};
-use crate::output::{print, say};
+use crate::output::print;
 use crate::process::Usage;
 
 /// What a connection must carry with resume, of what it carries without.
@@ -148,17 +148,10 @@ struct Figures {
 /// When it cannot run, and says what is missing.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let maker = Maker::this()?;
-    let missing = missing::find(maker);
-    ensure!(missing.is_empty(), "this cannot run here; it needs:\n  {}", missing.join("\n  "));
-    let stop = Stop::listen()?;
-    for name in remove_leftovers()? {
-        say(format_args!("heartwire-lab: removed {name}, which an earlier run had left"));
-    }
+    missing::nothing(maker)?;
+    let stop = Stop::begin()?;
     let records = match measure(args, maker, &stop) {
-        Err(_) if stop.is_asked() => {
-            say("heartwire-lab: stopped; nothing is left behind, and nothing is reported");
-            return Ok(ExitCode::FAILURE);
-        }
+        Err(_) if stop.is_asked() => return Ok(Stop::exit()),
         records => records?,
     };
     match args.format {

@@ -58,7 +58,7 @@ impl Transmit {
     /// later ACK too.
     #[must_use]
     pub fn is_ack(&self) -> bool {
-        self.as_ref().first() == Some(&6)
+        self.as_ref().first_chunk() == Some(&Kind::Ack.number().to_le_bytes())
     }
 
     /// Whether it reports a change, such as another promise, that the peer should read at once: see

@@ -145,7 +145,7 @@ impl Session {
         matches!(self.told.of(side), Told::Away)
     }
 
-    /// Nobody knows of it any more.
+    /// Whether neither end knows of it any more.
     pub(super) fn is_over(&self) -> bool {
         let is_over = |side| matches!(self.told.of(side), Told::Over | Told::Forgotten);
         is_over(Side::Client) && is_over(Side::Server)

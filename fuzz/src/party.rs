@@ -373,7 +373,7 @@ impl Party {
             Lie::Acks(first, second) => return bad(&[*first, *second]),
             Lie::Data { .. } | Lie::End if self.books.peer_has_ended => return Some("unexpected"),
             Lie::Data { over } => self.books.body_up_to_window(*over),
-            Lie::End => 0,
+            Lie::End => return None,
         };
         self.books.is_over_window(body_len).then_some("window")
     }

@@ -107,8 +107,8 @@ pub struct Undelivered {
 /// The positions of both directions of a session.
 ///
 /// In the direction away from this end: *acknowledged* ≤ *written* ≤ *queued*, and at most a window
-/// between the first and the last. In the other: *told* ≤ *taken over* ≤ *received*, and at most
-/// a window as well. While there is a connection it
+/// of DATA between the first and the last. In the other: *told* ≤ *taken over* ≤ *received*, and at
+/// most a window as well. While there is a connection it
 /// [owns](crate::Connection::attach) the ledger, and counts what arrives.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ledger {
@@ -186,13 +186,16 @@ impl Ledger {
         fits
     }
 
-    /// Counts the END frame, which is put at the end of the log: no DATA may follow. Returns
-    /// whether it may be.
+    /// Counts the END frame, which is put at the end of the log: no DATA may follow. It needs no
+    /// [room](Self::room). Returns false, and has changed nothing, if there is one already.
     #[must_use = "a frame that was not counted must not be queued"]
     pub fn queue_end(&mut self) -> bool {
-        let fits = self.queue(END_LEN);
-        self.has_ended |= fits;
-        fits
+        if self.has_ended {
+            return false;
+        }
+        self.queued = self.queued.plus(Span::frame(END_LEN));
+        self.has_ended = true;
+        true
     }
 
     /// The first `len` bytes of the log were written, on this connection or an earlier one.
@@ -295,8 +298,8 @@ impl Ledger {
     /// Counts a frame of `len` bytes that arrived.
     pub(crate) fn handle_frame(&mut self, len: u32, is_end: bool) -> Result<(), Violation> {
         let waiting = self.waiting.plus(Span::frame(len));
-        // The peer may know only what it was told.
-        if waiting.plus(self.untold).bytes > self.receive_window {
+        // The peer may know only what it was told. An END needs no room.
+        if !is_end && waiting.plus(self.untold).bytes > self.receive_window {
             return Err(Violation::Window { window: self.receive_window });
         }
         self.waiting = waiting;

@@ -50,7 +50,7 @@ class Session:
 
     def send(self, kind, body=b""):
         some = frame(kind, body)
-        if len(some) > self.window_out // 2 or self.has_ended:
+        if self.has_ended or (kind != END and len(some) > self.window_out // 2):
             raise ValueError("too long for the window, or after the END")
         self.has_ended = kind == END
         self.kept.append(some)
@@ -62,7 +62,8 @@ class Session:
         position = self.acked
         for some in self.kept[: self.next + 1]:
             position = after(position, some)
-        if position[1] - self.acked[1] > self.window_out:
+        is_end = self.has_ended and self.next + 1 == len(self.kept)
+        if not is_end and position[1] - self.acked[1] > self.window_out:
             return None
         self.next += 1
         self.written = max(self.written, position)
@@ -99,7 +100,7 @@ class Session:
     def handle_counted(self, kind, body):
         some = frame(kind, body)
         self.received = after(self.received, some)
-        if self.received[1] - self.said[1] > self.window_in:
+        if kind != END and self.received[1] - self.said[1] > self.window_in:
             raise Wrong("window")
         self.peer_has_ended = kind == END
         self.queue.append((kind, body))

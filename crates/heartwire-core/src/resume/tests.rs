@@ -157,6 +157,26 @@ fn after_its_end_an_end_sends_nothing_and_a_session_is_done_after_both() {
 }
 
 #[test]
+fn an_end_needs_no_room_in_the_window() {
+    for window in [0, 16, 20] {
+        let (mut one, mut other) = (Ledger::new(window, 0), Ledger::new(0, window));
+        let frames: Vec<u32> = core::iter::from_fn(|| one.queue(8).then_some(8)).collect();
+        assert_eq!(frames.len(), usize::try_from(window / 8).unwrap());
+        assert!(one.queue_end() && one.room() == 0);
+        one.handle_written(8 * (frames.len() + 1));
+        for len in &frames {
+            other.handle_frame(*len, false).unwrap();
+        }
+        assert!(other.handle_frame(8, false).is_err(), "data does");
+        other.handle_frame(8, true).unwrap();
+        other.take_all();
+        assert!(other.ack_due());
+        one.handle_told(other.tell()).unwrap();
+        assert!(!one.has_unacknowledged());
+    }
+}
+
+#[test]
 fn a_position_has_two_numbers_in_sixteen_bytes() {
     let position = position(0x0102_0304_0506_0708, 0x1112_1314_1516_1718);
     let bytes: Vec<u8> = (1..=8).rev().chain((0x11..=0x18).rev()).collect();

@@ -123,10 +123,9 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         if !session.is_resumable() {
             return Err(CommandError::NotResumable);
         }
-        if session.has_ended_sending() {
+        if !session.queue_end() {
             return Err(CommandError::Ended);
         }
-        session.queue_end();
         self.agenda.flush_later(session);
         Ok(())
     }
@@ -164,7 +163,7 @@ impl<W: ServerWorld> ShardState<W> {
     ) -> Result<(), CommandError> {
         let Self { sessions, agenda, .. } = self;
         let session = sessions.find(id).ok_or(CommandError::Gone)?;
-        if session.has_ended_sending() {
+        if session.ledger().is_some_and(Ledger::has_ended) {
             return Err(CommandError::Ended);
         }
         let len = header.as_ref().len() + data.len();

@@ -25,8 +25,6 @@ pub(super) struct Resumable {
     grace_ms: Option<NonZeroU32>,
     /// The application waits for room.
     wants_room: bool,
-    /// The application sends no more: an END waits for room.
-    wants_end: bool,
     /// The application has disconnected the client, which must not come back.
     is_banned: bool,
     /// The client has said up to where it has taken over everything, as its last word.
@@ -38,7 +36,7 @@ impl Resumable {
         self.away.is_none()
             && self.inbox.is_empty()
             && self.grace_ms.is_none()
-            && !(self.wants_room || self.wants_end || self.has_final_word || self.is_banned)
+            && !(self.wants_room || self.has_final_word || self.is_banned)
     }
 }
 
@@ -207,10 +205,6 @@ impl<S: Socket> Session<S> {
         if let Some(own) = resumable {
             has_room = own.wants_room && ledger.room() >= ledger.longest_frame();
             own.wants_room &= !has_room;
-            if own.wants_end && ledger.queue_end() {
-                own.wants_end = false;
-                outbound.push(&END);
-            }
         }
         self.drop_empty();
         Ok(has_room)
@@ -228,19 +222,14 @@ impl<S: Socket> Session<S> {
         fits
     }
 
-    /// Queues this end's END, as soon as there is room.
-    pub(in crate::server) fn queue_end(&mut self) {
-        if self.ledger_mut().is_some_and(Ledger::queue_end) {
+    /// Queues this end's END. Returns false if there is one already.
+    #[must_use]
+    pub(in crate::server) fn queue_end(&mut self) -> bool {
+        let ends = self.ledger_mut().is_some_and(Ledger::queue_end);
+        if ends {
             self.queue(&END);
-        } else {
-            self.resumable_mut().wants_end = true;
         }
-    }
-
-    /// Whether the application has said that it sends no more.
-    pub(in crate::server) fn has_ended_sending(&self) -> bool {
-        self.ledger().is_some_and(Ledger::has_ended)
-            || self.resumable().is_some_and(|resumable| resumable.wants_end)
+        ends
     }
 
     /// Data that waits for room in the application.

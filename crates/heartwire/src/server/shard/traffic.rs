@@ -290,10 +290,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             agenda.transmit(session, now);
         }
         let is_resumable = session.is_resumable();
-        if is_resumable && session.queued() > 0 {
-            // An END may have waited for room.
-            agenda.flush_later(session);
-        }
         let (id, health_now) = (session.id, session.link.health(now));
         if health_now != health {
             self.tell(Event::Health { id, health: health_now });

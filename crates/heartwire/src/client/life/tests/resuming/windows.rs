@@ -214,3 +214,16 @@ fn half_close_does_not_wait_for_more_than_the_messages_before_it() {
         assert_eq!(rig.toy.take_written(), [messages(0..count), frame(7, &[])].concat(), "{count}");
     }
 }
+
+#[test]
+fn half_close_needs_no_room_in_the_window() {
+    let mut rig = resumable(|config| config);
+    let half = vec![5; 492];
+    for _ in 0..2 {
+        rig.client.try_send(half.clone()).unwrap();
+    }
+    assert!(rig.client.end());
+    rig.wait();
+    let written = rig.toy.take_written();
+    assert_eq!((written.len(), &written[1000..]), (1008, &frame(7, &[])[..]));
+}

@@ -15,6 +15,9 @@ use crate::model;
 
 /// Wakes of both ends in one run, so that a run ends in time.
 const MAX_WAKES: u32 = 60;
+/// Wakes of an end that waits for its verdict at the end of a run: with a timeout of days and beats
+/// of milliseconds there would be millions.
+const MAX_LAST_WAKES: u32 = 1000;
 /// Beats that an application may ask for besides those that are due. More of them at once are its
 /// own fault: it is warned, and then disconnected.
 const MAX_ASKED: u32 = 40;
@@ -478,7 +481,12 @@ impl Pair {
     fn find(&mut self, server: bool) {
         let late = self.late;
         self.wakes = 0;
+        let mut left = MAX_LAST_WAKES;
         while self.end(server).verdict.is_none() {
+            left -= 1;
+            if left == 0 {
+                return;
+            }
             let (now, wakes) = (self.now, self.wakes);
             let end = self.end(server);
             let due = end.wake_at(None, late).expect("it judges");

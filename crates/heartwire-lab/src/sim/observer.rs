@@ -229,12 +229,14 @@ impl Observer {
 
     /// Whether a client's application may have as many events before it as may wait there, so that
     /// its process has to keep the rest of what it has read, or leave it in the socket: so much
-    /// data was not taken, or it was busy and has not had its turn since, and news count too. A
-    /// server's application has room for everything, unless it is [busy](Net::is_busy).
+    /// data was not taken, or it was busy and has not had its turn since, and news count too. So do
+    /// the data of an earlier session. A server's application has room for everything, unless it is
+    /// [busy](Net::is_busy).
     pub(super) fn lacks_room(&self, net: &Net) -> bool {
         let told = net.link(self.link).told.of(other(self.side)).delivered_frames;
         let is_full = self.data_read.saturating_sub(told) >= MAX_EVENTS;
-        self.side == Side::Client && (is_full || net.is_behind(self.host))
+        let has_no_room = is_full || net.is_behind(self.host) || net.has_old_data(self.link);
+        self.side == Side::Client && has_no_room
     }
 
     /// Its process, whose application is slow, found bytes and left them there: they count as life.

@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub(super) since: Instant,
     /// The server has heard a beat in it.
     pub(super) has_begun: bool,
+    /// The client's process has read that the server accepted it.
+    pub(super) is_the_clients: bool,
     /// What both ends have agreed on.
     agreed: ResumeOffer,
     /// How much earlier or later than it is told a thing may have happened.
@@ -118,8 +120,21 @@ impl Session {
     ) -> Self {
         let (ways, told, away, gave_up) =
             (Both::default(), Both::default(), Both::default(), Both::default());
-        let (links, since, has_begun) = (Vec::new(), now, false);
-        Self { id, client, links, since, has_begun, agreed, slack, ways, told, away, gave_up }
+        let (links, since, has_begun, is_the_clients) = (Vec::new(), now, false, false);
+        Self {
+            id,
+            client,
+            links,
+            since,
+            has_begun,
+            is_the_clients,
+            agreed,
+            slack,
+            ways,
+            told,
+            away,
+            gave_up,
+        }
     }
 
     const fn window(&self, sender: Side) -> u32 {
@@ -143,6 +158,13 @@ impl Session {
     /// Whether its application was told last that it is away.
     pub(super) const fn is_told_away(&self, side: Side) -> bool {
         matches!(self.told.of(side), Told::Away)
+    }
+
+    /// Whether data in it may wait for the client's application, which has not been told its end.
+    pub(super) fn may_wait_for_its_client(&self) -> bool {
+        let is_over = matches!(self.told.client, Told::Over | Told::Forgotten);
+        let Way { bodies, delivered, .. } = &self.ways.server;
+        self.is_the_clients && !is_over && bodies.len() > *delivered
     }
 
     /// Whether neither end knows of it any more.

@@ -140,10 +140,11 @@ impl Sockets for Socket {
         // may have come at once than it takes at a time.
         let observer = net.link(link).observers.of(side).as_ref();
         let lacks_room = observer.is_some_and(|observer| observer.lacks_room(&net));
-        if (is_busy || lacks_room) && net.has_news(link, side) {
+        // What did not fit into the buffer of the last read waits too.
+        let has_left = self.tail.as_ref().is_some_and(|tail| !tail.left.is_empty());
+        if (is_busy || lacks_room) && (has_left || net.has_news(link, side)) {
             net.note_backpressure(link, side);
         }
-        let has_left = self.tail.as_ref().is_some_and(|tail| !tail.left.is_empty());
         if has_left || net.readable(link, side) > 0 {
             return Ok(1);
         }

@@ -11,7 +11,7 @@ use super::Net;
 use crate::sim::breach::{Breach, Invariant};
 use crate::sim::frames::welcome_of;
 use crate::sim::host::State;
-use crate::sim::link::{Body, LinkId};
+use crate::sim::link::{Body, Link, LinkId};
 use crate::sim::packet::Packet;
 use crate::sim::queue::{Happening, HostId, SERVER};
 use crate::sim::session::{Session, Unwritten};
@@ -102,8 +102,9 @@ impl Net {
         }
         self.settle_session(client);
         if let Some(index) = self.links[link].session.filter(|_| welcome.resume.is_some()) {
-            let longest = self.sessions[index].longest(Side::Client);
-            self.outboxes[client].begin_session(index, longest);
+            let session = &mut self.sessions[index];
+            session.is_the_clients = true;
+            self.outboxes[client].begin_session(index, session.longest(Side::Client));
         }
     }
 
@@ -155,6 +156,17 @@ impl Net {
         if let Err(breach) = judge(&mut self.sessions[index]) {
             self.breach.get_or_insert((side, breach));
         }
+    }
+
+    /// Whether data of earlier sessions may wait for a client's application. Its process then reads
+    /// no data of the session that this link carries.
+    pub(in crate::sim) fn has_old_data(&self, link: LinkId) -> bool {
+        let Link { path, session, .. } = self.links[link];
+        let Some(index) = session.filter(|&index| self.sessions[index].is_the_clients) else {
+            return false;
+        };
+        let earlier = self.sessions.get(self.first_session..index).unwrap_or_default();
+        earlier.iter().any(|it| it.client == path && it.may_wait_for_its_client())
     }
 
     /// A client's process writes a message whole: for the first time, or again.

@@ -45,6 +45,28 @@ fn a_message_that_is_missing_and_one_that_comes_twice_break_the_order() {
 }
 
 #[test]
+fn data_waits_for_a_client_that_has_the_session_until_it_is_told_the_end() {
+    let mut session = session();
+    session.tell_sent(Side::Server, Body { at: 0, len: 3 });
+    assert!(!session.may_wait_for_its_client(), "it has not heard of it");
+    session.is_the_clients = true;
+    session.tell_online(Side::Client).unwrap();
+    assert!(session.may_wait_for_its_client());
+    session.tell_offline(Side::Client, &Reason::Shutdown, true).unwrap();
+    assert!(!session.may_wait_for_its_client());
+}
+
+#[test]
+fn data_that_was_delivered_waits_no_longer() {
+    let mut session = session();
+    session.is_the_clients = true;
+    let body = Body { at: 0, len: 3 };
+    session.tell_sent(Side::Server, body);
+    session.tell_data(Side::Server, &body.bytes()).unwrap();
+    assert!(!session.may_wait_for_its_client());
+}
+
+#[test]
 fn an_acknowledgement_is_of_what_was_taken_over_and_does_not_go_back() {
     let (mut session, bodies) = sent(&[3, 5]);
     let position = |frames, bytes| Position { frames, bytes };

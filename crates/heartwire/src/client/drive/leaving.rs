@@ -38,7 +38,9 @@ impl<W: World> Driver<W> {
         let is_online = self.is_online();
         let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };
         let leave_by = *app.leave_by.get_or_insert(now.saturating_add(within));
-        let within = within.min(leave_by.saturating_since(now));
+        // The session that it was about to come back to is not kept beyond its grace.
+        let until = app.away_until().unwrap_or(leave_by);
+        let within = within.min(until.saturating_since(now));
         self.drops_data = true;
         if let Some((session, ledger)) =
             app.session.as_deref_mut().zip(self.connection.ledger_mut())

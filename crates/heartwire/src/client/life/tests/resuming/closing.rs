@@ -198,3 +198,18 @@ fn close_whose_bye_is_not_answered_comes_back_to_learn_what_was_taken_over() {
         assert_eq!(rig.end(), (reason, 0, lost));
     }
 }
+
+#[test]
+fn close_before_the_server_has_answered_is_over_with_the_grace() {
+    let mut rig = resumable(|config| config);
+    let began = rig.toy.now();
+    let wait = rig.loses();
+    rig.toy.pass(GRACE.saturating_sub(SECOND / 2));
+    assert!(rig.left(wait).is_zero());
+    rig.connects();
+    rig.toy.state().unacknowledged = Some(100);
+    rig.client.close();
+    ends(&mut rig);
+    assert_eq!(rig.toy.now().saturating_since(began), GRACE);
+    assert_eq!(rig.end(), (Reason::Shutdown, 0, Undelivered::NOTHING));
+}

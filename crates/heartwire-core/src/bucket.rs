@@ -6,7 +6,7 @@
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// A token bucket whose interval may change.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +76,20 @@ impl Gcra {
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         // Rounded up, so that the rate is never exceeded.
         let interval = 1_000_000_000_u64.div_ceil(u64::from(per_second.get()));
-        Self { interval, slack: interval * u64::from(burst.get() - 1) }
+        Self::every(Duration::from_nanos(interval), burst)
+    }
+
+    /// At most `burst` tokens at once, and one per `interval` in the long run.
+    #[must_use]
+    pub fn every(interval: Duration, burst: NonZeroU32) -> Self {
+        let interval = nanos(interval);
+        Self { interval, slack: interval.saturating_mul(u64::from(burst.get() - 1)) }
     }
 
     /// How long it takes to refill an empty bucket.
     #[must_use]
     pub const fn refill(self) -> Duration {
-        Duration::from_nanos(self.slack + self.interval)
+        Duration::from_nanos(self.slack.saturating_add(self.interval))
     }
 
     /// Takes a token out of a bucket that will be full at `full_at`. Returns when it will be full

@@ -234,12 +234,12 @@ impl Ledger {
         if self.told_by_peer == Span::default() {
             return Ok(0);
         }
-        let told = self.told_by_peer;
+        // Also if it is wrong: then the peer has told nothing.
+        let told = core::mem::take(&mut self.told_by_peer);
         let count = self.on_boundary(told, lens)?;
         self.acked = self.acked.plus(told);
         self.queued = self.queued.minus(told);
         self.written -= told.bytes.min(self.written);
-        self.told_by_peer = Span::default();
         Ok(count)
     }
 
@@ -362,6 +362,13 @@ impl Ledger {
     pub(crate) const fn tell(&mut self) -> Position {
         self.untold = Span { frames: 0, bytes: 0 };
         self.taken
+    }
+
+    /// How many frames are known to be taken over, of both directions together.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        let acked = self.acked.plus(self.told_by_peer).frames;
+        acked.saturating_add(self.taken.frames)
     }
 
     /// Whether this end has queued its END.

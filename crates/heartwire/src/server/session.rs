@@ -155,6 +155,14 @@ impl<S: Socket> Session<S> {
         }
     }
 
+    /// Its link, which goes into another slot. What the poller was to report of it is forgotten
+    /// with this slot: whether its socket takes bytes has to be tried.
+    pub(super) fn into_link(self) -> Link<S> {
+        let mut link = self.link;
+        link.blocked = false;
+        link
+    }
+
     /// The client's next input. Beats of an online client are only counted.
     pub(super) fn next_input<'a>(
         &mut self,
@@ -304,6 +312,7 @@ impl<S: Socket> Session<S> {
             }
             None => outbound.release(outbound.written_whole()),
         }
+        self.forget_resumes(now);
         self.drop_empty();
         written
     }

@@ -181,7 +181,8 @@ counters! {
             rejected_taken_over: ByeCode::TakenOver,
             /// How many of those because another session has their name.
             rejected_name_in_use: ByeCode::NameInUse,
-            /// How many of those because their name is taken over too often.
+            /// How many of those because their name is taken over too often, or their session is
+            /// resumed too often.
             rejected_fighting: ByeCode::Fighting,
             /// How many of those because their name is invalid.
             rejected_protocol: ByeCode::Protocol,

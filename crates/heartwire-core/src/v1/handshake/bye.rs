@@ -48,7 +48,7 @@ pub enum ByeCode {
     TakenOver,
     /// 6: another client has that name.
     NameInUse,
-    /// 7: two clients take the same name from each other again and again.
+    /// 7: two clients take the same name, or the same session, from each other again and again.
     Fighting,
     /// 8: the other end sends beats far more often than agreed.
     TooFast,

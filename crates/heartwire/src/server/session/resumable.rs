@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use heartwire_core::frame::END;
+use heartwire_core::internal::Gcra;
 use heartwire_core::resume::{self, Ledger, Position};
 use heartwire_core::v1::ResumeOffer;
 use heartwire_core::{Instant, Violation};
@@ -29,6 +30,17 @@ pub(super) struct Resumable {
     is_banned: bool,
     /// The client has said up to where it has taken over everything, as its last word.
     has_final_word: bool,
+    /// Since it was resumed, until that matters no more.
+    resumes: Option<Resumes>,
+}
+
+/// The recent resumes of a session.
+#[derive(Clone, Copy, Debug)]
+struct Resumes {
+    /// When their bucket is full.
+    full_at: Instant,
+    /// How many frames had been taken over at the last one.
+    carried: u64,
 }
 
 impl Resumable {
@@ -36,6 +48,7 @@ impl Resumable {
         self.away.is_none()
             && self.inbox.is_empty()
             && self.grace_ms.is_none()
+            && self.resumes.is_none()
             && !(self.wants_room || self.has_final_word || self.is_banned)
     }
 }
@@ -158,6 +171,32 @@ impl<S: Socket> Session<S> {
         let resumed = self.ledger().map(|ledger| ledger.resume_at(received, outbound.frame_lens()));
         let count = resumed.transpose()?.unwrap_or(0).saturating_add_signed(off);
         Ok(outbound.frame_lens().take(count).sum())
+    }
+
+    /// Counts a resume against `rate`, unless the session has carried something since the last one:
+    /// two clients that keep taking the session from each other carry nothing. If it is one too
+    /// many, returns the time until the next one may come.
+    pub(in crate::server) fn admit_resume(
+        &mut self,
+        rate: Gcra,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let carried = self.ledger().map_or(0, Ledger::carried);
+        let last = self.resumable().and_then(|own| own.resumes);
+        let full_at = match last.unwrap_or(Resumes { full_at: now, carried }) {
+            last if last.carried == carried => rate.take(last.full_at, now)?,
+            last => last.full_at,
+        };
+        self.resumable_mut().resumes = Some(Resumes { full_at, carried });
+        Ok(())
+    }
+
+    /// Forgets earlier resumes that do not matter any more.
+    pub(in crate::server) fn forget_resumes(&mut self, now: Instant) {
+        let own = self.extra.as_mut().and_then(|extra| extra.resumable.as_mut());
+        if let Some(own) = own {
+            own.resumes = own.resumes.filter(|resumes| resumes.full_at > now);
+        }
     }
 
     /// Gives it another link, on which the log is written again but for its first `skip` bytes.

@@ -7,6 +7,7 @@ use heartwire_core::{Policy, Settings};
 use super::*;
 use crate::server::LastConnection;
 use crate::server::admission::Principal;
+use crate::server::resume::resume_rate;
 
 fn session() -> Session<mio::net::TcpStream> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -64,4 +65,28 @@ fn a_session_that_has_ended_comes_in_no_more() {
     session.begin_parting(session.since, Reason::MostBuffered);
     session.go_online();
     assert_eq!(session.phase(), Phase::Parting(Standing::Unknown));
+}
+
+#[test]
+fn a_link_that_moves_tries_to_write_though_its_socket_took_no_more_bytes() {
+    let mut session = session();
+    session.link.blocked = true;
+    assert!(!session.into_link().blocked);
+}
+
+#[test]
+fn resumes_are_counted_as_long_as_they_matter() {
+    let mut session = session();
+    let at = |ms: u64| Instant::from_nanos(ms * 1_000_000);
+    let rate = resume_rate(Duration::from_secs(120));
+    for _ in 0..10 {
+        assert_eq!(session.admit_resume(rate, at(0)), Ok(()));
+    }
+    assert_eq!(session.admit_resume(rate, at(1)), Err(Duration::from_millis(4_999)));
+    assert_eq!(session.admit_resume(rate, at(5_000)), Ok(()));
+    for (now, is_remembered) in [(54_999, true), (55_000, false)] {
+        session.forget_resumes(at(now));
+        session.drop_empty();
+        assert_eq!(session.extra.is_some(), is_remembered, "{now}");
+    }
 }

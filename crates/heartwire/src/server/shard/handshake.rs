@@ -273,6 +273,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             reject(session, agenda, code, retry, detail);
         }
     }
+
+    pub(super) fn reject_with(&mut self, slot: u32, bye: &Bye<'_>) {
+        if let Some((session, agenda)) = self.state.at(slot) {
+            reject_with(session, agenda, bye);
+        }
+    }
 }
 
 /// Rejects a client that has sent HELLO, with a BYE that says why.
@@ -283,9 +289,17 @@ pub(super) fn reject<W: ServerWorld>(
     retry: RetryHint,
     detail: &str,
 ) {
-    let peer = session.link.peer();
+    reject_with(session, agenda, &Bye::new(code, retry).detail(detail));
+}
+
+fn reject_with<W: ServerWorld>(
+    session: &mut Session<W::Socket>,
+    agenda: &mut Agenda<W>,
+    bye: &Bye<'_>,
+) {
+    let (peer, code, detail) = (session.link.peer(), bye.code, bye.detail);
     tracing::info!(%peer, code = code.name(), detail, "rejected a client");
-    session.queue(&Bye::new(code, retry).detail(detail).encode_greased(session.id.as_u64()));
+    session.queue(&bye.encode_greased(session.id.as_u64()));
     agenda.end(session, Reason::Rejected(code));
 }
 

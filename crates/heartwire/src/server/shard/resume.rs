@@ -20,7 +20,9 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::link::Link;
+use crate::server::resume::resume_rate;
 use crate::server::session::{Applicant, Identity};
+use crate::server::tombstones::Tombstone;
 use crate::world::{Break, ServerWorld};
 
 /// Maximum number of clients that go on with their sessions before the rest of a turn. Each may
@@ -34,14 +36,14 @@ enum Verdict {
     /// The session has ended: up to here its data was taken over, if that is known.
     Gone { taken: Option<Position> },
     /// It is rejected.
-    Reject { code: ByeCode, retry: RetryHint, detail: &'static str },
+    Reject(Bye<'static>),
     /// It tells a position that it cannot have, which ends the session.
     Breach(Violation),
 }
 
 impl Verdict {
     const fn reject(code: ByeCode, retry: RetryHint, detail: &'static str) -> Self {
-        Self::Reject { code, retry, detail }
+        Self::Reject(Bye::new(code, retry).detail(detail))
     }
 }
 
@@ -105,11 +107,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     ) -> Option<(Option<Identity>, Box<Applicant>)> {
         self.state.handle.counters().lost.fetch_add(1, Relaxed);
         if only {
-            let code = ByeCode::NotResumable;
-            let bye = Bye::new(code, RetryHint::AtWill).detail("the session has ended");
-            let (session, agenda) = self.state.at(slot)?;
-            session.queue(&bye.taken(applicant.lost).encode_greased(session.id.as_u64()));
-            agenda.end(session, Reason::Rejected(code));
+            let bye = Bye::new(ByeCode::NotResumable, RetryHint::AtWill);
+            let bye = bye.detail("the session has ended").taken(applicant.lost);
+            self.reject_with(slot, &bye);
             return None;
         }
         Some((identity, applicant))
@@ -148,7 +148,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let session = self.state.remove(slot)?;
         let pending = &mut self.state.agenda.pending;
         *pending = pending.saturating_sub(1);
-        Some(session.link)
+        Some(session.into_link())
     }
 
     /// Lets a client that waits go on with its session, which is one of this shard.
@@ -175,7 +175,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     self.read_what_waited(slot);
                 }
             }
-            Verdict::Reject { code, retry, detail } => self.reject(slot, code, retry, detail),
+            Verdict::Reject(bye) => self.reject_with(slot, &bye),
             Verdict::Breach(violation) => {
                 let detail = violation.to_string();
                 self.reject(slot, ByeCode::Protocol, RetryHint::AtWill, &detail);
@@ -212,17 +212,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let wanted = SessionId::of(resuming.session);
         let session = self.state.find(wanted);
         let online = session.filter(|(session, _)| session.phase().is_online());
-        let Some((session, Agenda { world, .. })) = online else {
-            let tombstone = handle.tombstones().find(wanted, now);
-            return match tombstone.and_then(|tombstone| tombstone.refuses) {
-                Some(ByeCode::Kicked) => {
-                    let detail = "the session was ended while the client was away";
-                    Verdict::reject(ByeCode::Kicked, RetryHint::Never, detail)
-                }
-                Some(_) => taken_over(),
-                None => Verdict::Gone { taken: tombstone.map(|tombstone| tombstone.taken) },
-            };
-        };
+        let Some((session, agenda)) = online else { return self.judge_gone(wanted, now) };
         if !session.is_resumable() {
             return Verdict::Gone { taken: None };
         }
@@ -234,7 +224,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if let Some(name) = name {
             match handle.names().held_by(name, wanted, applicant.claimant.principal) {
                 Held::Yes => {}
-                Held::ByAnother => return taken_over(),
+                Held::ByAnother => {
+                    // The other one waits for its end. First, so that the answer can say what was
+                    // taken over.
+                    agenda.end(session, Reason::TakenOver);
+                    self.close_now(wanted);
+                    return self.judge_gone(wanted, now);
+                }
                 Held::ForAnotherPrincipal => {
                     let detail = "the session was begun with another token";
                     return Verdict::reject(ByeCode::NameInUse, RetryHint::Never, detail);
@@ -245,6 +241,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let detail = "the session has had a link with this number";
             return Verdict::reject(ByeCode::Unauthorized, RetryHint::AtWill, detail);
         }
+        let Agenda { world, config, .. } = agenda;
+        let grace = config.resume.map_or(Duration::ZERO, |resume| session.grace(resume.grace));
+        if let Err(wait) = session.admit_resume(resume_rate(grace), now) {
+            let retry = RetryHint::Within { earliest: wait, latest: wait.saturating_mul(2) };
+            let detail = "the session is resumed too often: do two clients use it?";
+            return Verdict::reject(ByeCode::Fighting, retry, detail);
+        }
         let off = if world.breaks(Break::ReplaysTooMuch) {
             -1
         } else {
@@ -254,6 +257,22 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Ok(skip) => Verdict::Resume { skip },
             Err(violation) => Verdict::Breach(violation),
         }
+    }
+
+    /// What becomes of a client whose session has ended.
+    fn judge_gone(&self, wanted: SessionId, now: Instant) -> Verdict {
+        let Some(Tombstone { taken, refuses, .. }) =
+            self.state.handle.tombstones().find(wanted, now)
+        else {
+            return Verdict::Gone { taken: None };
+        };
+        let detail = match refuses {
+            None => return Verdict::Gone { taken: Some(taken) },
+            Some(ByeCode::Kicked) => "the session was ended while the client was away",
+            Some(_) => "a newer session has this name",
+        };
+        let code = refuses.unwrap_or(ByeCode::TakenOver);
+        Verdict::Reject(Bye::new(code, RetryHint::Never).detail(detail).taken(Some(taken)))
     }
 
     /// Gives a session the link of a client that has come back. An older link is closed.
@@ -318,9 +337,4 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.read_what_waited(slot);
         self.end_if_done(wanted);
     }
-}
-
-const fn taken_over() -> Verdict {
-    let detail = "a newer session has this name";
-    Verdict::reject(ByeCode::TakenOver, RetryHint::Never, detail)
 }

@@ -333,9 +333,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // Not reached: to a server a WELCOME is a violation.
             Input::Welcome(_) => {}
             Input::Bye(bye) => {
-                let settled = session.settle().map(|_| Reason::Bye(bye.code));
-                session.handle_final_word(bye.taken.is_some());
-                agenda.end(session, settled.unwrap_or_else(Reason::Protocol));
+                let settled = session.settle();
+                session.handle_final_word(bye.taken.is_some() && settled.is_ok());
+                let reason = settled.map_or_else(Reason::Protocol, |_| Reason::Bye(bye.code));
+                agenda.end(session, reason);
             }
         }
     }

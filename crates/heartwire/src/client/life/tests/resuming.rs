@@ -305,10 +305,11 @@ fn servers_window_for_coming_back_is_obeyed_while_away() {
     let wait = rig.loses();
     rig.comes_back(wait);
     let (earliest, latest) = (SECOND * 20, SECOND * 30);
-    let bye = Bye::new(ByeCode::Full, RetryHint::Within { earliest, latest });
+    let bye = Bye::new(ByeCode::Fighting, RetryHint::Within { earliest, latest });
     let Step::Wait(wait) = rig.is_left(&bye.encode()) else { panic!("it comes back") };
     assert!((earliest..=latest).contains(&rig.left(wait)), "{wait:?}");
-    assert!(!rig.told().contains(&"offline".to_owned()));
+    let told = rig.told();
+    assert!(told.contains(&"failed".to_owned()) && !told.contains(&"offline".to_owned()));
     rig.comes_back(wait);
     rig.is_resumed(3, after(0));
     assert!(rig.told().contains(&"back".to_owned()));

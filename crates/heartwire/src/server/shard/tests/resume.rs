@@ -9,7 +9,9 @@ mod window;
 use core::time::Duration;
 
 use heartwire_core::resume::Position;
-use heartwire_core::v1::{Hello, Offer, ResumeOffer, ResumeTerms, Resuming, Secret, Welcome};
+use heartwire_core::v1::{
+    Bye, ByeCode, Hello, Offer, ResumeOffer, ResumeTerms, Resuming, Secret, Welcome,
+};
 use heartwire_testkit::{Got, ms, patient};
 
 use super::v1;
@@ -119,6 +121,16 @@ impl Client {
         let claim = Claim { role: Role::Server, server, session, link, frames, bytes };
         assert!(Key::new(self.terms.key.0).is_proven(claim, &resumed.proof.0));
         (resumed.received, got.split_off(1))
+    }
+
+    /// The BYE that it gets, and nothing else: its code, and what was taken over.
+    #[track_caller]
+    fn bye(&self) -> (ByeCode, Option<Position>) {
+        let written = self.toy.take_written();
+        let (header, body) = written.split_first_chunk::<8>().expect("a header");
+        assert_eq!(header[..4], [4, 0, 0, 0], "not a BYE");
+        let bye = Bye::decode(body).expect("a BYE");
+        (bye.code, bye.taken)
     }
 
     /// Loses the connection without a word.

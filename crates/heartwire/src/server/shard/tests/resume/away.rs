@@ -5,7 +5,7 @@ use std::io;
 use heartwire_core::Policy;
 use heartwire_core::resume::Position;
 use heartwire_core::v1::{ByeCode, Health, Offer, RetryHint};
-use heartwire_testkit::{Got, hello_as, ms, timeout};
+use heartwire_testkit::{hello_as, ms, timeout};
 
 use super::{Client, GRACE, WINDOW, after, resumable};
 use crate::server::limits::Limits;
@@ -199,11 +199,13 @@ fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
         assert_eq!(rig.gone(id).0, Reason::Kicked);
         // It need not have got the BYE.
         client.come_back(&mut rig, Position::default());
-        let got = client.toy.got_but_beats();
-        assert!(matches!(got[..], [Got::Bye(ByeCode::Kicked, RetryHint::Never, _)]), "{got:?}");
+        assert_eq!(client.bye(), (ByeCode::Kicked, Some(after(&[b"taken"]))));
         rig.expect_nothing();
         let mut rig = Rig::start(resumable());
         let (mut client, id) = Client::online_as(&mut rig, Some("a"), None);
+        client.toy.data(b"taken");
+        rig.run();
+        rig.expect_data(id, b"taken");
         if is_away {
             client.lose(&mut rig, id);
         }
@@ -216,10 +218,7 @@ fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
         assert_eq!(rig.handle.away(), 0);
         // The older client does not take the name back.
         client.come_back(&mut rig, Position::default());
-        let got = client.toy.got_but_beats();
-        let [Got::Bye(ByeCode::TakenOver, RetryHint::Never, _)] = &got[..] else {
-            panic!("{got:?}")
-        };
+        assert_eq!(client.bye(), (ByeCode::TakenOver, Some(after(&[b"taken"]))));
         rig.expect_nothing();
     }
     let mut rig = Rig::start(resumable());
@@ -227,6 +226,35 @@ fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
     client.toy.send(&[9; 8]);
     rig.run();
     assert!(matches!(rig.gone(id).0, Reason::Protocol(_)));
+}
+
+/// The newer session waits for the end of the older one, which does not know it yet.
+#[test]
+fn a_client_that_comes_back_while_its_name_is_taken_over_is_told_what_was_taken() {
+    for is_away in [false, true] {
+        let mut rig = Rig::start(resumable().threads(2));
+        let (mut client, id) = Client::online_as(&mut rig, Some("a"), None);
+        client.toy.data(b"taken");
+        rig.run();
+        rig.expect_data(id, b"taken");
+        // For the other shard, and this one.
+        let [newer, again] = [rig.door.connect(), rig.door.connect()];
+        rig.run();
+        if is_away {
+            client.lose(&mut rig, id);
+        }
+        rig.stand_still(0, true);
+        newer.send(&hello_as("a", None));
+        rig.run();
+        again.send(&client.resuming(Position::default()).encode());
+        client.toy = again;
+        rig.stand_still(0, false);
+        rig.run();
+        assert_eq!(rig.gone(id).0, Reason::TakenOver);
+        rig.told_online();
+        rig.expect_nothing();
+        assert_eq!(client.bye(), (ByeCode::TakenOver, Some(after(&[b"taken"]))));
+    }
 }
 
 #[test]

@@ -148,6 +148,70 @@ fn a_position_that_cannot_be_ends_the_session() {
     }
 }
 
+/// Two programs with a copy of one state: each comes back when the other has taken its link.
+#[test]
+fn two_clients_that_share_a_session_take_it_from_each_other_once_in_5_seconds() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    for _ in 0..10 {
+        client.resume(&mut rig, Position::default());
+        rig.back(id, ms(0));
+    }
+    let link = client.toy.clone();
+    let within = |earliest| RetryHint::Within { earliest: ms(earliest), latest: ms(2 * earliest) };
+    let hello = client.resuming(Position::default());
+    let fighting = (ByeCode::Fighting, within(5_000));
+    assert_eq!(is_refused(&mut rig, &mut client, &hello), fighting);
+    // The one that has the session keeps it.
+    link.data(b"still here");
+    rig.run();
+    rig.expect_data(id, b"still here");
+    // A session that carries something may lose its link as often as it likes.
+    for _ in 0..20 {
+        client.resume(&mut rig, Position::default());
+        rig.back(id, ms(0));
+        client.toy.data(b"on");
+        rig.run();
+        rig.expect_data(id, b"on");
+        rig.handle.send(id, b"to").unwrap();
+        rig.run();
+    }
+    let to = [b"to".as_slice(); 20];
+    for received in 1..=20 {
+        client.acknowledge(after(&to[..received]));
+        rig.run();
+        client.resume(&mut rig, after(&to[..received]));
+        rig.back(id, ms(0));
+    }
+    let hello = client.resuming(after(&to));
+    assert_eq!(is_refused(&mut rig, &mut client, &hello), fighting);
+    rig.pass(ms(5_000));
+    client.resume(&mut rig, after(&to));
+    rig.back(id, ms(0));
+    let hello = client.resuming(after(&to));
+    assert_eq!(is_refused(&mut rig, &mut client, &hello), fighting);
+    assert_eq!((rig.count("rejected_fighting"), rig.count("resumed")), (3, 51));
+}
+
+#[test]
+fn client_that_has_to_wait_is_back_within_a_short_grace() {
+    let mut rig = Rig::start(resumable().resume(Resume::new().grace(ms(2_000))));
+    let (mut client, id) = Client::online(&mut rig);
+    for _ in 0..10 {
+        client.resume(&mut rig, Position::default());
+        rig.back(id, ms(0));
+    }
+    client.toy.reset();
+    rig.run();
+    assert!(matches!(rig.next(), Event::Away { .. }));
+    let hello = client.resuming(Position::default());
+    let retry = RetryHint::Within { earliest: ms(500), latest: ms(1_000) };
+    assert_eq!(is_refused(&mut rig, &mut client, &hello), (ByeCode::Fighting, retry));
+    rig.pass(ms(1_000));
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(1_000));
+}
+
 /// With a new session, and, if the client wants none, with a BYE.
 #[test]
 fn a_session_that_has_ended_is_said_to_be_lost() {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use heartwire_core::resume::Position;
-use heartwire_core::v1::{ByeCode, RetryHint};
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_testkit::{END, Got, frame, ms};
 
 use super::{Client, WINDOW, after, data, resumable};
@@ -131,6 +131,23 @@ fn data_that_was_kept_of_a_client_that_is_disconnected_was_not_taken_over() {
 }
 
 /// Though there is room when the next data comes: the order stays.
+/// The session ends for it, and what is lost is what it was before that word.
+#[test]
+fn last_word_with_a_position_that_cannot_be_is_not_believed() {
+    let mut rig = Rig::start(resumable());
+    let (client, id) = Client::online(&mut rig);
+    rig.handle.send(id, b"aaaa").unwrap();
+    rig.handle.send(id, b"b").unwrap();
+    rig.run();
+    let within_a_frame = Position { frames: 1, bytes: 10 };
+    let bye = Bye::new(ByeCode::Done, RetryHint::AtWill).taken(Some(within_a_frame));
+    client.toy.send(&bye.encode());
+    rig.run();
+    let (reason, undelivered) = rig.gone(id);
+    assert_eq!(reason.name(), "protocol_error");
+    assert_eq!(undelivered, Undelivered { frames: 2, bytes: 5, exact: false });
+}
+
 #[test]
 fn data_waits_behind_data_that_was_kept() {
     let mut rig = Rig::start(resumable());

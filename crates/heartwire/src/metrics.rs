@@ -38,10 +38,14 @@ pub const CLIENT_ROUND_TRIP: &str = "heartwire_client_round_trip_seconds";
 pub const CLIENT_VERDICT_LATE: &str = "heartwire_client_verdict_late_seconds";
 /// How long a client's process was paused, for each pause that it noticed.
 pub const CLIENT_PAUSE: &str = "heartwire_client_pause_seconds";
-/// Clients that became sessions of a server.
+/// Connections that a server accepted.
 pub const SERVER_ACCEPTED: &str = "heartwire_server_accepted_total";
 /// Clients that a server refused for lack of room.
 pub const SERVER_REFUSED: &str = "heartwire_server_refused_total";
+/// Times that a session of a server lost its connection and waited for its client.
+pub const SERVER_AWAY: &str = "heartwire_server_away_total";
+/// Times that a client came back to its session on a server.
+pub const SERVER_BACK: &str = "heartwire_server_back_total";
 /// Sessions of a server that ended.
 pub const SERVER_ENDS: &str = "heartwire_server_ends_total";
 /// Times that a shard of a server was paused.
@@ -135,8 +139,10 @@ pub const ALL: &[Metric] = &[
     metric(CLIENT_ROUND_TRIP, Kind::Histogram, "seconds", OF_ONE, "round trips by beats (v1)"),
     metric(CLIENT_VERDICT_LATE, Kind::Histogram, "seconds", OF_ONE, "how late verdicts were"),
     metric(CLIENT_PAUSE, Kind::Histogram, "seconds", OF_ONE, "pauses of the process"),
-    metric(SERVER_ACCEPTED, Kind::Counter, "clients", &[], "clients that became sessions"),
+    metric(SERVER_ACCEPTED, Kind::Counter, "connections", &[], "connections accepted"),
     metric(SERVER_REFUSED, Kind::Counter, "clients", &[], "clients refused for lack of room"),
+    metric(SERVER_AWAY, Kind::Counter, "sessions", &[], "sessions that lost a connection"),
+    metric(SERVER_BACK, Kind::Counter, "sessions", &[], "sessions that were resumed"),
     metric(SERVER_ENDS, Kind::Counter, "sessions", &[LABEL_REASON], "sessions that ended"),
     metric(SERVER_PAUSES, Kind::Counter, "pauses", &[], "pauses of the shards"),
     metric(SERVER_TURNS, Kind::Counter, "turns", &[], "turns of the event loops"),
@@ -166,9 +172,13 @@ pub fn describe() {
 /// server.
 #[cfg(feature = "metrics")]
 pub fn report_server(stats: &crate::server::Stats) {
-    for (metric, name) in
-        [(SERVER_ACCEPTED, "accepted"), (SERVER_REFUSED, "refused"), (SERVER_PAUSES, "pauses")]
-    {
+    for (metric, name) in [
+        (SERVER_ACCEPTED, "accepted"),
+        (SERVER_REFUSED, "refused"),
+        (SERVER_AWAY, "away"),
+        (SERVER_BACK, "resumed"),
+        (SERVER_PAUSES, "pauses"),
+    ] {
         ::metrics::counter!(metric).absolute(stats.get(name).unwrap_or_default());
     }
     ::metrics::counter!(SERVER_TURNS).absolute(stats.turns);

@@ -151,6 +151,7 @@ pub(super) struct Agreed {
     last: Option<Last>,
     #[serde(flatten, serialize_with = "fields::contract")]
     contract: Contract,
+    grace_ms: Option<Millis>,
 }
 
 /// How the client's last connection ended, as the client says.
@@ -175,6 +176,7 @@ impl Line {
                     agent: agreed.agent.clone(),
                     last: agreed.last.as_ref().map(Last::of),
                     contract: agreed.contract,
+                    grace_ms: agreed.grace.map(Millis),
                 }),
             },
             Event::Promise { id, interval, timeout } => Self::Promise {

@@ -37,7 +37,8 @@ fn a_servers_counts_are_reported_as_they_are() {
     let stats = |counts: &[(&str, u64)]| crate::server::Stats::of(counts);
     ::metrics::with_local_recorder(&recorder, || {
         report_server(&stats(&[("accepted", 6), ("dead", 2)]));
-        report_server(&stats(&[("accepted", 7), ("refused", 1), ("dead", 4), ("bye", 3)]));
+        let others = [("away", 2), ("resumed", 5), ("dead", 4), ("bye", 3)];
+        report_server(&stats(&[&[("accepted", 7), ("refused", 1)], &others[..]].concat()));
     });
     let mut counts = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {
@@ -52,6 +53,8 @@ fn a_servers_counts_are_reported_as_they_are() {
     for (name, label, count) in [
         (SERVER_ACCEPTED, "", 7),
         (SERVER_REFUSED, "", 1),
+        (SERVER_AWAY, "", 2),
+        (SERVER_BACK, "", 5),
         (SERVER_ENDS, "dead", 4),
         (SERVER_ENDS, "bye", 3),
         (SERVER_ENDS, "reset", 0),

@@ -177,6 +177,9 @@ pub struct Agreed {
     pub last: Option<LastConnection>,
     /// The negotiated settings of both ends.
     pub contract: Contract,
+    /// How long the session is kept each time that it loses its connection, until `Offline`.
+    /// `None`: it ends with its connection ([`ServerConfig::resume`](super::ServerConfig::resume)).
+    pub grace: Option<Duration>,
 }
 
 /// How a client's last connection ended, as the client reports it. It is for logs: nothing checks

@@ -93,19 +93,20 @@ macro_rules! counters {
 
 counters! {
     first {
-        /// Clients that became sessions.
+        /// Connections that were accepted. Each ended or will end with one of the reasons below, or
+        /// is one of those that `resumed` counts.
         accepted,
         /// Clients that were refused for lack of room.
         refused,
-        /// Clients that sent a valid HELLO (protocol v1).
+        /// Connections on which a valid HELLO came (protocol v1).
         hellos,
-        /// How many of those were accepted.
+        /// How many of those began a session.
         welcomed,
         /// Times that a client changed its interval (protocol v1).
         promises,
         /// Times that a session lost its connection and waited for its client.
         away,
-        /// Times that a client came back to its session.
+        /// Connections on which a client came back to its session.
         resumed,
         /// Times that a client came back to a session that has ended.
         lost,

@@ -25,6 +25,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
                 agent: None,
                 last: Some(last("dead", None)),
                 contract: Terms::new(offer).agree(&offer).unwrap(),
+                grace_ms: None,
             }),
         },
         Some(Line::Online { .. }) => {

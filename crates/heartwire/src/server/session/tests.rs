@@ -26,7 +26,8 @@ fn agreed() -> Box<Agreed> {
     let offer = Offer::new(&Policy::default());
     let contract = Terms::new(offer).agree(&offer).unwrap();
     let last = LastConnection::of(v1::LastConnection::new("reset", Duration::ZERO, Some(1)));
-    Box::new(Agreed { name: None, epoch: 0, agent: None, last: Some(last), contract })
+    let last = Some(last);
+    Box::new(Agreed { name: None, epoch: 0, agent: None, last, contract, grace: None })
 }
 
 fn applicant() -> Box<Applicant> {

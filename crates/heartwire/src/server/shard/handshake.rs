@@ -57,7 +57,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
         let mut client = Box::new(Applicant {
-            agreed: Box::new(Agreed { name: None, epoch: 0, agent, last, contract }),
+            agreed: Box::new(Agreed { name: None, epoch: 0, agent, last, contract, grace: None }),
             claimant: Claimant { principal, instance: hello.instance.filter(|_| !forgets) },
             resume,
             resuming: None,
@@ -189,12 +189,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn welcome_client(&mut self, slot: u32, client: Applicant, now: Instant) {
-        let Applicant { agreed, resume, lost, .. } = client;
+        let Applicant { mut agreed, resume, lost, .. } = client;
         let Some((session, _)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
         let id = session.id.as_u64();
         let held = session.link.connection.welcome(now, id, contract);
         let resume = resume.and_then(|resume| self.make_resumable(slot, resume));
+        agreed.grace = resume.as_ref().map(|terms| terms.agreed.grace);
         let Some((session, agenda)) = self.state.at(slot) else { return };
         // Before the first beat, and before anything that the application sends.
         let welcome = Welcome::new(id, agreed.epoch, contract)

@@ -40,7 +40,8 @@ fn a_client_may_want_a_shorter_grace() {
     hello.resume = hello.resume.map(|offer| super::ResumeOffer { grace: ms(2_000), ..offer });
     toy.send(&hello.encode());
     rig.run();
-    let (id, _) = rig.told_online();
+    let (id, agreed) = rig.told_online();
+    assert_eq!(agreed.unwrap().grace, Some(ms(2_000)));
     assert_eq!(super::welcome_of(&toy).resume.unwrap().agreed.grace, ms(2_000));
     toy.beat_with(|_| {});
     rig.run();

@@ -50,6 +50,8 @@ fn over_a_lost_link_every_message_arrives_once_and_in_order_both_ways() {
     rig.expect_nothing();
     assert_eq!(["away", "resumed", "lost", "welcomed"].map(|name| rig.count(name)), [2, 2, 0, 1]);
     assert_eq!((rig.handle.count(), rig.handle.away()), (1, 0));
+    // Each connection that was accepted is resumed, or that of a session.
+    assert_eq!(["accepted", "hellos"].map(|name| rig.count(name)), [3, 3]);
 }
 
 /// The client says what it has received, the acknowledgement what it has taken over: between them

@@ -279,7 +279,8 @@ fn a_session_is_resumable_only_where_both_ends_want_it_and_its_key_is_not_read_o
         hello.resume = hello.resume.filter(|_| offers);
         toy.send(&hello.encode());
         rig.run();
-        let (id, _) = rig.told_online();
+        let (id, agreed) = rig.told_online();
+        assert_eq!(agreed.unwrap().grace.is_some(), expected);
         assert_eq!(welcome_of(&toy).resume.is_some(), expected);
         toy.beat_with(|_| {});
         toy.reset();

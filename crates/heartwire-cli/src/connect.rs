@@ -484,7 +484,7 @@ impl Receiver {
             }
             let mut ended = None;
             if let Event::Offline { reason, beats, undelivered, .. } = &event {
-                let is_clean = *reason == Reason::Shutdown;
+                let is_clean = exit_after(&event) == Some(Exit::Success);
                 self.server_has_all = Some(is_clean);
                 self.has_lost |= !is_clean && undelivered.frames > 0;
                 ended = Some((*reason, *beats));
@@ -542,7 +542,7 @@ fn exit_after(event: &Event) -> Option<Exit> {
     if let Event::Offline { reason, .. } = event {
         #[expect(clippy::wildcard_enum_match_arm, reason = "all others are a lost connection")]
         return Some(match reason {
-            Reason::Shutdown => Exit::Success,
+            Reason::Shutdown | Reason::Done => Exit::Success,
             Reason::Dead(_) => Exit::PeerDead,
             _ => Exit::CannotConnect,
         });

@@ -383,13 +383,16 @@ impl Ledger {
         self.peer_has_ended
     }
 
+    /// Whether both ends have sent their END, and this one has taken over everything.
+    #[must_use]
+    pub const fn has_both(&self) -> bool {
+        self.has_ended && self.peer_has_ended && self.waiting.bytes == 0
+    }
+
     /// Whether both ends have taken over everything up to the END of the other.
     #[must_use]
     pub const fn is_done(&self) -> bool {
-        self.has_ended
-            && self.peer_has_ended
-            && self.queued.bytes == self.told_by_peer.bytes
-            && self.waiting.bytes == 0
+        self.has_both() && self.queued.bytes == self.told_by_peer.bytes
     }
 }
 

@@ -327,7 +327,8 @@ impl fmt::Display for Line {
             Self::Offline { peer, reason, unsent, unacknowledged, beats, bye, undelivered } => {
                 write!(f, "offline   {peer} {reason}")?;
                 // The answer to this end's own BYE says nothing new.
-                let bye = bye.as_ref().filter(|_| *reason != Reason::Shutdown);
+                let bye =
+                    bye.as_ref().filter(|_| !matches!(reason, Reason::Shutdown | Reason::Done));
                 bye.map_or(Ok(()), |bye| write!(f, "{bye}"))?;
                 write!(f, "; {}", counted(*beats, "beat"))?;
                 for (count, one, what) in

@@ -323,6 +323,7 @@ impl<W: World> Driver<W> {
                     Err(reason @ Reason::NotBack) => {
                         Next::Over(End { reason, lasted_until: Some(now) })
                     }
+                    Err(Reason::Done) => Next::Phase(self.begin_to_leave(app, now)),
                     Err(reason) => Next::Phase(self.lose(app, reason, now)),
                 },
                 Phase::Explaining(explaining) => self.explain(app, explaining, now),
@@ -362,6 +363,9 @@ impl<W: World> Driver<W> {
         self.tell_news(app, now);
         self.follow(app, now)?;
         self.settle(app)?;
+        if self.connection.ledger().is_some_and(Ledger::is_done) {
+            return Err(Reason::Done);
+        }
         self.take(app);
         self.write(app, now)?;
         // Reading stops until the application has room.

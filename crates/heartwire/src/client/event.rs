@@ -66,7 +66,7 @@ pub enum Event {
         /// Why it ended. A dead server is [`Reason::Dead`] with the verdict. A client that its
         /// application closes ends with [`Reason::Shutdown`] if the server's kernel has
         /// acknowledged everything, and otherwise with [`Reason::Unacknowledged`] or the socket's
-        /// error.
+        /// error. It ends as well after [`Reason::Done`].
         reason: Reason,
         /// Accepted messages that were not written completely and are lost. With
         /// [`offline_queue`](super::ClientConfig::offline_queue) only the message that was partly

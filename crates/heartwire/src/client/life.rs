@@ -351,7 +351,7 @@ impl<W: World> Life<W> {
     /// Waits before the next attempt, or ends if there is none.
     fn wait(&mut self, is_set: bool) {
         // The connection may have ended before its driver noticed the close.
-        let closes = self.app.wants_close() && self.app.away().is_none();
+        let closes = self.app.is_over || (self.app.wants_close() && self.app.away().is_none());
         let Some(backoff) = self.backoff().filter(|_| !closes) else { return self.finish() };
         let wait = backoff.next_wait();
         let attempt = self.attempt.saturating_add(1);

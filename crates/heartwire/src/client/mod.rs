@@ -76,7 +76,8 @@ use crate::clock;
 
 /// A handle to a running client: sends messages and closes it. Clones share one client.
 ///
-/// The client ends when [`close`](Self::close) is called or the last handle is dropped. It then
+/// The client ends when [`close`](Self::close) is called or the last handle is dropped, or when
+/// both ends have [ended](Self::end) their session. It then
 /// writes the accepted messages, closes the connection, waits until the server has acknowledged
 /// everything, and emits [`Event::Closed`]. [`ClientConfig::close_timeout`] limits how long all of
 /// that may take.
@@ -286,6 +287,9 @@ impl Client {
     /// messages the server's application gets its own [`Ended`](Event::Ended), and further messages
     /// are refused with [`SendError::Ended`]. Returns whether it could: only in a session that can
     /// be [resumed](ClientConfig::resume). A session that follows this one begins anew.
+    ///
+    /// When the server has ended its half too, and both applications have taken over everything,
+    /// the session ends with [`Reason::Done`](crate::Reason::Done), and the client with it.
     pub fn end(&self) -> bool {
         let ends = self.shared.intake.end();
         if ends {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use heartwire_core::resume::{Ledger, Position};
-use heartwire_core::v1::{ResumeTerms, Resumed, Resuming, Secret};
+use heartwire_core::v1::{ByeCode, ResumeTerms, Resumed, Resuming, Secret};
 use heartwire_core::{Backoff, Instant};
 
 use super::app::{App, Link};
@@ -74,6 +74,8 @@ impl Session {
     pub(super) fn next_link(&mut self, only: bool, world: &impl World) -> Option<Resuming> {
         self.collect_away();
         let ledger = &self.away.as_ref()?.ledger;
+        // Both ends have said that they send no more: in another session there is nothing to do.
+        let only = only || (ledger.has_ended() && ledger.peer_has_ended());
         let takes_taken = self.link > 1 && world.breaks(Break::TakesTakenForReceived);
         let received = if takes_taken { ledger.taken() } else { ledger.received() };
         self.link = self.link.saturating_add(1);
@@ -195,27 +197,34 @@ impl App {
 
     /// Ends the session that has no link, if there is one.
     pub(super) fn end_away(&mut self, reason: Reason, told: Option<Position>, goes_on: bool) {
-        let Some(mut session) = self.session.take() else { return };
-        session.collect_away();
-        let Some(Away { ledger, peer, .. }) = session.away else { return };
+        let Some(session) = self.session.as_deref_mut() else { return };
+        let Some(Away { ledger, peer, .. }) = session.away.take() else { return };
         let (beats, unacknowledged, bye) = (session.beats, 0, None);
         let ending = Ending { reason, peer, beats, unacknowledged, bye, told, goes_on };
         self.end_session(Some(ledger), ending);
     }
 
     /// Ends the session: reports it, and what is lost with it. `ledger`: it could be resumed.
-    pub(super) fn end_session(&mut self, ledger: Option<Box<Ledger>>, ending: Ending) {
-        let Ending { reason, peer, beats, unacknowledged, bye, told, goes_on } = ending;
-        self.session = None;
-        self.is_over = !goes_on;
+    pub(super) fn end_session(&mut self, mut ledger: Option<Box<Ledger>>, ending: Ending) {
+        let Ending { mut reason, peer, beats, unacknowledged, bye, told, goes_on } = ending;
+        if let Some((session, ledger)) = self.session.take().zip(ledger.as_deref_mut()) {
+            session.collect(ledger);
+        }
+        let has_both = ledger.as_deref().is_some_and(Ledger::has_both);
         let undelivered = ledger.map(|ledger| self.settle_positions(*ledger, told));
+        let is_done = has_both && self.outbox.log_len() == 0 && !self.outbox.has_message();
         let lost = self.settle_messages(goes_on);
         let undelivered = undelivered.map(|undelivered| add(undelivered, lost));
         let undelivered = undelivered.unwrap_or(Undelivered::NOTHING);
-        // The server may have ended it because this client said BYE.
+        // The server may have ended it because both ends were done, or this client said BYE.
         let is_left = self.leave_by.is_some() && undelivered == Undelivered::NOTHING;
-        let reason =
-            if is_left && reason == Reason::NotResumed { Reason::Shutdown } else { reason };
+        let is_ended_by_server = matches!(reason, Reason::NotResumed | Reason::Bye(ByeCode::Done));
+        if is_done && (is_ended_by_server || reason == Reason::NotBack) && !self.wants_close() {
+            reason = Reason::Done;
+        } else if is_left && reason == Reason::NotResumed {
+            reason = Reason::Shutdown;
+        }
+        self.is_over = !goes_on || reason == Reason::Done;
         self.outlet.begin_session(None);
         let (unsent, bye) = (lost.frames, bye.map(Box::new));
         let event =

@@ -158,6 +158,8 @@ fn everything_arrives_once_and_in_order_through_many_cuts() {
         }
         assert_eq!(texts(&second.events, to_server.len()), to_server);
         server.events.first_events("back", 8);
+        // It prints later than it answers.
+        server.events.first_events("data", to_server.len());
         assert_eq!(server.events.events_so_far("data").len(), to_server.len());
         assert!(server.events.events_so_far("offline").is_empty());
     });

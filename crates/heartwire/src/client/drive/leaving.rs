@@ -1,5 +1,5 @@
-//! Closing a connection for the application: writes accepted messages, and waits until the server
-//! has acknowledged them.
+//! Closing a connection for the application, or because its session is over: writes accepted
+//! messages, and waits until the server has acknowledged them.
 
 use core::time::Duration;
 use std::io;
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Number of reads in one step: what a server sends to a client that closes is acknowledgements.
 const READS_AT_ONCE: u32 = 4;
 
-/// The state of a close that the application asked for.
+/// The state of a close on purpose.
 #[derive(Debug)]
 pub(super) struct Leaving {
     closing: Closing,
@@ -52,7 +52,8 @@ impl<W: World> Driver<W> {
     }
 
     /// Writes accepted messages, closes the connection, and waits until the server has acknowledged
-    /// everything, within `close_timeout`. Ends with [`Reason::Shutdown`] if it has.
+    /// everything, within `close_timeout`. Ends with [`Reason::Shutdown`] if it has, or with
+    /// [`Reason::Done`] if the application did not ask for the close.
     pub(super) fn leave(&mut self, app: &mut App, mut it: Leaving, now: Instant) -> Next {
         let closed = self.flush_and_close(app, &mut it, now);
         if matches!(closed, Ok(closing::Step::Wait)) {
@@ -67,18 +68,21 @@ impl<W: World> Driver<W> {
         }
         debug!(?closed, "closed");
         self.end_len = it.closing.end_len;
+        let wants_close = app.wants_close();
+        let left = if wants_close { Reason::Shutdown } else { Reason::Done };
+        // The server closed as well, and has not acknowledged the whole BYE. If the session is
+        // done, it may not know that yet.
+        let is_known =
+            if wants_close { self.unacknowledged() <= it.bye_len } else { self.bye.is_some() };
         let reason = match closed {
             Ok(_) if self.is_left(it.bye_len) => {
                 Reason::Bye(self.bye.as_ref().map_or(ByeCode::Done, |bye| bye.code))
             }
-            Ok(closing::Step::Done | closing::Step::Wait) => Reason::Shutdown,
+            Ok(closing::Step::Done | closing::Step::Wait) => left,
             _ if !self.is_online() => Reason::Shutdown,
             Ok(closing::Step::GiveUp) => Reason::Unacknowledged,
-            // The server closed as well, and has not acknowledged the whole BYE.
             // In a session that can be resumed it may still say what it has taken over.
-            Err(_) if !app.has_undelivered() && self.unacknowledged() <= it.bye_len => {
-                Reason::Shutdown
-            }
+            Err(_) if !app.has_undelivered() && is_known => left,
             Err(error) => self.reason_of(&error, now),
         };
         Next::Over(End { reason, lasted_until: None })

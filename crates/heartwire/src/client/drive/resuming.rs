@@ -119,14 +119,15 @@ impl<W: World> Driver<W> {
     }
 
     /// Whether the end of this connection ends its session. Otherwise the session goes on without
-    /// one: to deliver the rest, too, if the application `closes` the client. A frame that stopped
-    /// in the middle is no breach: its path may have been cut.
+    /// one: to deliver the rest, too, if the application `closes` the client, or to tell the server
+    /// that the session is done. A frame that stopped in the middle is no breach: its path may have
+    /// been cut.
     pub(in crate::client) fn ends_session(&self, app: &App, reason: &Reason) -> bool {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
         let is_end = match reason {
             Reason::Protocol(Violation::SlowFrame { .. }) => false,
-            Reason::Protocol(_) | Reason::Bye(_) | Reason::Shutdown => true,
-            _ => app.leave_by.is_some() && !app.has_undelivered(),
+            Reason::Protocol(_) | Reason::Bye(_) | Reason::Shutdown | Reason::Done => true,
+            _ => app.leave_by.is_some() && app.wants_close() && !app.has_undelivered(),
         };
         let is_end = is_end || self.world.breaks(Break::EndsWithItsLink);
         is_end || !self.is_online() || app.session.is_none()

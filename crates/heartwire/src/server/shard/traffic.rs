@@ -335,7 +335,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Input::Bye(bye) => {
                 let settled = session.settle();
                 session.handle_final_word(bye.taken.is_some() && settled.is_ok());
-                let reason = settled.map_or_else(Reason::Protocol, |_| Reason::Bye(bye.code));
+                let is_done = session.ledger().is_some_and(Ledger::is_done);
+                let reason = match settled {
+                    // The client knew it first.
+                    Ok(_) if is_done && bye.code == ByeCode::Done => Reason::Done,
+                    Ok(_) => Reason::Bye(bye.code),
+                    Err(violation) => Reason::Protocol(violation),
+                };
                 agenda.end(session, reason);
             }
         }

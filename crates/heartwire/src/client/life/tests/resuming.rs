@@ -1,6 +1,7 @@
 //! Sessions that outlive their links. The test is the server.
 
 mod closing;
+mod done;
 mod ends;
 mod random;
 mod suspicion;

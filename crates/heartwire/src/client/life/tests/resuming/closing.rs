@@ -5,7 +5,7 @@ use super::*;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The BYE at the end of these frames, and what is in front of it.
-fn split_bye(written: &[u8]) -> (&[u8], Bye<'_>) {
+pub(super) fn split_bye(written: &[u8]) -> (&[u8], Bye<'_>) {
     let at = (0..written.len()).find(|&at| {
         let is_bye = written[at..].starts_with(&[4, 0, 0, 0]);
         is_bye && written[at + 4] == u8::try_from(written.len() - at - HEADER_LEN).unwrap_or(0)

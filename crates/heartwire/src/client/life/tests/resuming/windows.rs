@@ -142,9 +142,18 @@ fn half_close_follows_the_accepted_messages_and_is_sent_again() {
     let wait = rig.loses();
     assert_eq!(rig.comes_back(wait).received, position(2, 17));
     rig.told();
-    // The next session begins anew. An END is no message.
-    rig.is_welcomed(None);
+    let Step::Wait(wait) =
+        rig.is_left(&Bye::new(ByeCode::NotResumable, RetryHint::AtWill).encode())
+    else {
+        panic!("it comes back")
+    };
+    // An END is no message.
     assert_eq!(rig.end(), (Reason::NotResumed, 0, undelivered(1, 1, false)));
+    // The next session begins anew.
+    rig.pass_until(wait);
+    rig.connects();
+    assert_eq!(rig.hello(), None);
+    rig.is_welcomed(None);
     rig.assert_beat_and(&[]);
     rig.sends([4]);
     assert_eq!(rig.toy.take_written(), messages([4]));

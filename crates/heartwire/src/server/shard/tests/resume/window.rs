@@ -314,6 +314,27 @@ fn each_direction_ends_by_itself_and_the_session_after_both() {
 }
 
 #[test]
+fn a_client_that_knows_first_that_both_are_done_says_bye() {
+    for (last, reason) in [
+        (after(&[b""]), Reason::Done),
+        // It has not taken over the END.
+        (after(&[]), Reason::Bye(ByeCode::Done)),
+    ] {
+        let mut rig = Rig::start(resumable());
+        let (client, id) = Client::online(&mut rig);
+        rig.handle.end(id).unwrap();
+        client.toy.send(&frame(END, b""));
+        rig.run();
+        assert_eq!(rig.next(), Event::Ended { id });
+        client.toy.send(&Bye::new(ByeCode::Done, RetryHint::AtWill).taken(Some(last)).encode());
+        rig.run();
+        assert_eq!(rig.gone(id), (reason, Undelivered::NOTHING));
+        let got = client.toy.got_but_beats();
+        assert!(matches!(got[..], [.., Got::Bye(ByeCode::Done, ..)]), "{got:?}");
+    }
+}
+
+#[test]
 fn an_end_does_not_wait_for_the_window() {
     let mut rig = Rig::start(resumable());
     let (client, id) = Client::online(&mut rig);

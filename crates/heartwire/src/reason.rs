@@ -58,7 +58,9 @@ pub enum Reason {
     /// The session's window was full, and the application had more to send and could not wait.
     Overflow,
     /// All sessions that were away had together reached
-    /// [`max_replay`](crate::server::Resume::max_replay), and this one had been away longest.
+    /// [`max_replay`](crate::server::Resume::max_replay), and this one had been away longest; or as
+    /// many of its address as [may be connected](crate::server::limits::Admission::max_per_address)
+    /// were away already.
     ReplayFull,
     /// Both ends had said that they send no more, and each has taken over everything.
     Done,
@@ -151,7 +153,7 @@ impl fmt::Display for Reason {
                 f.write_str("the window was full, and the application could not wait")
             }
             Self::ReplayFull => f.write_str(
-                "all sessions that were away kept too much, and this one had been away longest",
+                "too many sessions were away, of all or of its address, or they kept too much",
             ),
             Self::Done => f.write_str("both ends have sent everything"),
             Self::Suspected => f.write_str("silent, and another connection was made first"),

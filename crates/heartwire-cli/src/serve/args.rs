@@ -246,8 +246,8 @@ pub(crate) struct LimitArgs {
     )]
     pub(crate) max_sessions: usize,
 
-    /// Maximum sessions per address (IPv6: per /64) [default: no limit, because many clients can
-    /// share an address].
+    /// Maximum sessions per address (IPv6: per /64), and as many more that are away [default: no
+    /// limit, because many clients can share an address].
     #[arg(long, value_name = "N", value_parser = above_zero)]
     pub(crate) max_per_address: Option<NonZeroU32>,
 

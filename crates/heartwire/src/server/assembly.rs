@@ -48,7 +48,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let handle = Handle(Arc::new(Shared {
         mailboxes,
         places: Places::new(config.admission.max_sessions),
-        away: AwayCount::new(config.admission.max_sessions),
+        away: AwayCount::new(config.admission.clone()),
         run: Run::new(secret),
         tombstones: Tombstones::default(),
         counters: Counters::default(),

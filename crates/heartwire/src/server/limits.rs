@@ -89,7 +89,7 @@ impl Admission {
     /// behind a NAT protects nothing, and one that protects refuses whole companies; the total is
     /// limited in any case. If your clients do not share addresses, set it to at least twice what
     /// one client needs: a client that reconnects counts twice until its old connection is known to
-    /// be dead.
+    /// be dead. As many more may be [away](super::Event::Away); what would be one too many ends.
     pub const fn max_per_address(mut self, sessions: Option<NonZeroU32>) -> Self {
         self.max_per_address = sessions;
         self

@@ -1,14 +1,18 @@
 //! Sessions that outlive their connections: what a server offers, and what its shards share.
 
+use core::net::IpAddr;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 
+use heartwire_core::Instant;
 use heartwire_core::internal::Gcra;
 use heartwire_core::resume::{MAX_WINDOW, MIN_WINDOW, Position};
 use heartwire_core::v1::{ResumeOffer, Resumed, Resuming, Secret};
 
+use super::admission::addresses::{AddressCounts, Entered};
 use super::id::SessionId;
+use super::limits::Admission;
 use crate::proof::{Claim, Key, PROOF_LEN, Role};
 
 /// How a server keeps the sessions of clients that lost their connection, see
@@ -139,17 +143,20 @@ impl Run {
     }
 }
 
-/// How many sessions of a server are away.
+/// How many sessions of a server are away, all and of each address.
 #[derive(Debug)]
 pub(super) struct AwayCount {
     sessions: AtomicUsize,
     max: usize,
+    addresses: AddressCounts,
 }
 
 impl AwayCount {
     /// At most as many as there may be sessions with a connection.
-    pub(super) const fn new(max: usize) -> Self {
-        Self { sessions: AtomicUsize::new(0), max }
+    pub(super) fn new(limits: Admission) -> Self {
+        let (sessions, max) = (AtomicUsize::new(0), limits.max_sessions);
+        let limits = limits.accept_rate(None).accept_rate_per_address(None);
+        Self { sessions, max, addresses: AddressCounts::new(limits) }
     }
 
     pub(super) fn get(&self) -> usize {
@@ -161,11 +168,15 @@ impl AwayCount {
         self.get() > self.max
     }
 
-    pub(super) fn enter(&self) {
+    /// Counts a session whose client was there. `None` if too many of that address are away.
+    pub(super) fn enter(&self, peer: IpAddr, now: Instant) -> Option<Entered> {
+        let entered = self.addresses.enter(peer, now).ok()?;
         self.sessions.fetch_add(1, Relaxed);
+        Some(entered)
     }
 
-    pub(super) fn leave(&self) {
+    pub(super) fn leave(&self, peer: IpAddr, entered: Entered, now: Instant) {
+        self.addresses.leave(peer, entered, now);
         self.sessions.fetch_sub(1, Relaxed);
     }
 }

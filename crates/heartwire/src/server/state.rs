@@ -47,10 +47,10 @@ pub(super) struct Untaken {
 impl<W: ServerWorld> Drop for ShardState<W> {
     fn drop(&mut self) {
         let now = self.agenda.world.now();
-        for session in self.sessions.drain() {
+        for mut session in self.sessions.drain() {
             let peer = session.link.peer();
-            if session.away().is_some() {
-                self.handle.away_count().leave();
+            if let Some((peer, place)) = session.leave_away() {
+                self.handle.away_count().leave(peer, place, now);
             }
             if let Some(entered) = session.link.entered {
                 self.handle.places().leave();

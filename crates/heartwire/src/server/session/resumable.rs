@@ -1,5 +1,6 @@
 //! What a session that can be resumed has besides: positions, kept data, and its time away.
 
+use core::net::IpAddr;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -10,6 +11,7 @@ use heartwire_core::v1::ResumeOffer;
 use heartwire_core::{Instant, Violation};
 
 use super::{Extra, Phase, Session, Standing};
+use crate::server::admission::addresses::Entered;
 use crate::server::inbox::{Inbox, Kept};
 use crate::server::link::{Cut, Link};
 use crate::server::outbound::Outbound;
@@ -61,6 +63,8 @@ pub(in crate::server) struct Away {
     pub(in crate::server) until: Instant,
     /// How much of the log was written.
     written: usize,
+    /// Its place among those of its address that are away, where its client was.
+    place: Option<(IpAddr, Entered)>,
 }
 
 impl<S: Socket> Session<S> {
@@ -136,20 +140,31 @@ impl<S: Socket> Session<S> {
     }
 
     /// Cuts the lost link, whose socket is to be closed. From `now` on the session waits for its
-    /// client.
-    pub(in crate::server) fn park(&mut self, now: Instant, grace: Duration) -> Option<Cut<S>> {
+    /// client, in a `place` among those that are away.
+    pub(in crate::server) fn park(
+        &mut self,
+        now: Instant,
+        grace: Duration,
+        place: Entered,
+    ) -> Option<Cut<S>> {
         let ledger = self.link.connection.detach()?;
         let extra = self.extra.get_or_insert_default();
         let written = extra.outbound.written();
         extra.outbound.rewind(0);
         let until = now.saturating_add(grace);
-        let away = Box::new(Away { ledger, since: now, until, written });
+        let place = Some((self.link.peer().ip(), place));
+        let away = Box::new(Away { ledger, since: now, until, written, place });
         extra.resumable.get_or_insert_default().away = Some(away);
         self.link.cut()
     }
 
     pub(in crate::server) fn away(&self) -> Option<&Away> {
         self.resumable()?.away.as_deref()
+    }
+
+    /// Takes its place among the sessions that are away, which it is no more.
+    pub(in crate::server) fn leave_away(&mut self) -> Option<(IpAddr, Entered)> {
+        self.extra.as_mut()?.resumable.as_mut()?.away.as_mut()?.place.take()
     }
 
     /// Lets it wait for its client until then.

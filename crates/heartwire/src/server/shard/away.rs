@@ -20,20 +20,24 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Closes the lost link of a session, which waits for its client from now on. Its place is free
     /// for other clients: the one that comes back brings its own.
     pub(super) fn park(&mut self, slot: u32, reason: Reason) {
+        let handle = self.state.handle.clone();
         let Some((session, agenda)) = self.state.live(slot) else { return };
         let Some(grace) = agenda.config.resume.map(|resume| session.grace(resume.grace)) else {
             return;
         };
         let (id, peer, now) = (session.id, session.link.peer(), agenda.world.now());
-        let Some(cut) = session.park(now, grace) else { return };
+        let Some(place) = handle.away_count().enter(peer.ip(), now) else {
+            tracing::debug!(session = %id, %peer, "too many sessions of this address are away");
+            agenda.end(session, Reason::ReplayFull);
+            return self.close_now(id);
+        };
+        let Some(cut) = session.park(now, grace, place) else { return };
         agenda.set_timer(session, now.saturating_add(grace));
         agenda.away.push_back((now, id));
         agenda.away_count += 1;
         self.state.count_held(slot);
         // With a reset: what was not received is written again.
         self.state.close(Some(cut), true);
-        let handle = &self.state.handle;
-        handle.away_count().enter();
         handle.counters().away.fetch_add(1, Relaxed);
         tracing::debug!(session = %id, %peer, "away: {reason}");
         if let Reason::Dead(verdict) = reason {

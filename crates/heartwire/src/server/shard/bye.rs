@@ -237,8 +237,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let is_reset =
             matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::MostBuffered));
         let gone = Gone::of(&mut session, untold);
-        if session.away().is_some() {
-            self.state.handle.away_count().leave();
+        if let Some((peer, place)) = session.leave_away() {
+            let now = self.state.agenda.world.now();
+            self.state.handle.away_count().leave(peer, place, now);
         }
         // With a reset, so that a client that was declared dead but can still receive learns of it
         // at once. Otherwise the kernel would go on sending queued data for minutes before the end.

@@ -292,8 +292,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             agenda.world.deregister(stream);
         }
         let away = agenda.come_back(session, now);
-        if away.is_some() {
-            handle.away_count().leave();
+        if let Some((peer, place)) = session.leave_away() {
+            handle.away_count().leave(peer, place, now);
         }
         let (mut old, ledger, replayed) = session.change_link(link, skip);
         let had_health = old.health(now);

@@ -212,7 +212,7 @@ fn clients_that_come_back_together_do_so_in_several_turns() {
 
 #[test]
 fn a_session_that_is_away_leaves_its_place_to_others() {
-    let admission = Admission::default().max_sessions(2).max_per_address(2.try_into().ok());
+    let admission = Admission::default().max_sessions(2);
     let mut rig = Rig::start(resumable().admission(admission));
     let (mut client, id) = Client::online(&mut rig);
     client.lose(&mut rig, id);
@@ -235,6 +235,43 @@ fn a_session_that_is_away_leaves_its_place_to_others() {
     assert_eq!(rig.handle.away(), 2);
     client.resume(&mut rig, Position::default());
     rig.back(id, ms(0));
+}
+
+/// So an address cannot fill the places of all, and those of it that come back find theirs.
+#[test]
+fn as_many_sessions_of_an_address_are_away_as_may_be_connected() {
+    let admission = Admission::default().max_per_address(2.try_into().ok());
+    let resume = super::Resume::new().grace(super::GRACE).in_the_clear(true);
+    let mut rig = Rig::start(resumable().admission(admission).resume(resume));
+    let mut away: Vec<_> = (0..2).map(|_| Client::online(&mut rig)).collect();
+    for (client, id) in &away {
+        client.lose(&mut rig, *id);
+    }
+    let (third, third_id) = Client::online(&mut rig);
+    third.toy.reset();
+    rig.run();
+    assert_eq!(rig.gone(third_id), (Reason::ReplayFull, Undelivered::NOTHING));
+    assert_eq!((rig.handle.count(), rig.handle.away()), (0, 2));
+    // Those that are away find room, also from elsewhere, and leave room.
+    let (client, id) = &mut away[0];
+    let hello = client.resuming(Position::default());
+    client.toy = rig.door.connect_from("192.0.2.7".parse().unwrap());
+    client.toy.send(&hello.encode());
+    rig.run();
+    rig.back(*id, ms(0));
+    let (fourth, fourth_id) = Client::online(&mut rig);
+    fourth.lose(&mut rig, fourth_id);
+    let (fifth, fifth_id) = Client::online(&mut rig);
+    fifth.toy.reset();
+    rig.run();
+    assert_eq!(rig.gone(fifth_id).0, Reason::ReplayFull);
+    // Those that are given up leave room, too.
+    rig.pass(super::GRACE + ms(5));
+    assert_eq!((rig.handle.away(), rig.count("not_back")), (0, 2));
+    rig.inbox().events.clear();
+    let (sixth, sixth_id) = Client::online(&mut rig);
+    sixth.lose(&mut rig, sixth_id);
+    rig.expect_nothing();
 }
 
 #[test]

@@ -148,6 +148,7 @@ is_found_out! {
     ends_with_its_link: EndsWithItsLink on Client, Server;
     tells_away_twice: TellsAwayTwice on Client, Server;
     stretches_windows: StretchesWindows on Server;
+    leaves_without_reading: LeavesWithoutReading on Client;
 }
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");

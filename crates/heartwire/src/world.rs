@@ -208,6 +208,8 @@ pub enum Break {
     EndsWithItsLink,
     /// It reports `Away` twice.
     TellsAwayTwice,
+    /// It leaves a silent link for a spare one without looking at it once more.
+    LeavesWithoutReading,
 }
 
 impl Socket for mio::net::TcpStream {

@@ -13,7 +13,7 @@ pub enum Invariant {
     /// A verdict comes no sooner than a timeout after the last byte reached the end, or after a
     /// pause that restarts the timeout.
     NeverEarly,
-    /// Bytes that have arrived outrank a deadline.
+    /// Bytes that have arrived outrank a deadline, and a suspicion.
     ReadFirst,
     /// A verdict comes at most a timeout and a tick after the last byte reached the end.
     AlwaysByTheBound,
@@ -28,7 +28,8 @@ pub enum Invariant {
     OncePerOnline,
     /// No two sessions of a server have the same name.
     OnePerName,
-    /// A client that connects again with its name ends its older session.
+    /// A client that connects again with its name ends its older session. Of the links of a session
+    /// each end holds the newest only.
     NewestWins,
     /// A client that takes its name over from itself is not taken for two that fight over it.
     KeepsItsName,

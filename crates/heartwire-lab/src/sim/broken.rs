@@ -94,11 +94,13 @@ pub enum Broken {
     TellsAwayTwice,
     /// It grants windows that are twice as long as configured.
     StretchesWindows,
+    /// It leaves a silent link for a spare one without looking at it once more.
+    LeavesWithoutReading,
 }
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -142,6 +144,7 @@ impl Broken {
         Self::EndsWithItsLink,
         Self::TellsAwayTwice,
         Self::StretchesWindows,
+        Self::LeavesWithoutReading,
     ];
 
     /// The rule that the driver's own code breaks; `None` if its world or settings lie instead.
@@ -166,6 +169,7 @@ impl Broken {
             Self::TellsLessLost => Some(Break::TellsLessLost),
             Self::EndsWithItsLink => Some(Break::EndsWithItsLink),
             Self::TellsAwayTwice => Some(Break::TellsAwayTwice),
+            Self::LeavesWithoutReading => Some(Break::LeavesWithoutReading),
             Self::JudgesEarly
             | Self::JudgesUnheardEarly
             | Self::JudgesLate
@@ -232,7 +236,9 @@ impl Broken {
             | Self::HearsItself
             | Self::StampsWhenFound => Invariant::AlwaysByTheBound,
             Self::NeverJudgesUnheard => Invariant::UnheardByTheBound,
-            Self::JudgesBeforeReading | Self::TakesSlownessForDeath => Invariant::ReadFirst,
+            Self::JudgesBeforeReading
+            | Self::TakesSlownessForDeath
+            | Self::LeavesWithoutReading => Invariant::ReadFirst,
             Self::TellsTwice => Invariant::NeverTwice,
             Self::TellsWrongFigures => Invariant::TrueFigures,
             Self::SpeaksAfterOffline => Invariant::NothingAfterOffline,

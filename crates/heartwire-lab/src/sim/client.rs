@@ -1,6 +1,6 @@
 //! The client's process: the library's client and an application that takes its events.
 
-use std::io;
+mod connecting;
 
 use heartwire::client::{
     Client as Handle, ClientConfig, ConnectError, Event, Events, Reconnect, Resume, SendError, V1,
@@ -13,8 +13,7 @@ use heartwire_core::{Instant, Protocol, Side};
 use super::breach::{Breach, Invariant};
 use super::draw::MS;
 use super::link::{Body, Both, LinkId};
-use super::machine::{Machine, Shared, address, link_of};
-use super::net::Dialled;
+use super::machine::{Machine, Shared, link_of};
 use super::queue::HostId;
 use super::server::MAX_QUEUE;
 use super::terms::Terms;
@@ -56,6 +55,8 @@ struct Process {
     heard: Option<LinkId>,
     /// The session of which it hears, if that outlives its links.
     session: Option<usize>,
+    /// A spare connection is being made.
+    is_racing: bool,
 }
 
 impl Client {
@@ -82,8 +83,9 @@ impl Client {
         let (handle, events, life) =
             open(self.config(), machine, usize::try_from(MAX_EVENTS).unwrap_or(1));
         let (timer, link, heard, session) = (None, None, None, None);
-        let start = self.starts;
-        self.process = Some(Process { handle, events, life, timer, start, link, heard, session });
+        let (start, is_racing) = (self.starts, false);
+        self.process =
+            Some(Process { handle, events, life, timer, start, link, heard, session, is_racing });
     }
 
     fn config(&self) -> ClientConfig {
@@ -97,7 +99,10 @@ impl Client {
             .max_queue(MAX_QUEUE);
         let config = if terms.keeps_messages { config.offline_queue(true) } else { config };
         let config = match terms.resume {
-            Some((window, grace)) => config.resume(Resume::default().window(window).grace(grace)),
+            Some((window, grace)) => {
+                let resume = Resume::default().window(window).grace(grace);
+                config.resume(resume.suspect(terms.suspects))
+            }
             None => config,
         };
         match terms.protocol {
@@ -179,6 +184,7 @@ impl Client {
         let wait = loop {
             let step = process.life.step();
             net.lock().note_session(host, process.life.is_away());
+            process.race(net, host, matches!(step, Step::Wait(Wait { spare: true, .. })));
             match step {
                 Step::Dial => {
                     process.note_loss(net);
@@ -200,40 +206,6 @@ impl Client {
         process.tell_round_trip(net, host, &self.terms.client);
         process.take_events(net, host, false);
         process.sleep(net, host, wait);
-    }
-
-    /// Hands over the result of an attempt to connect.
-    fn connect(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        let host = self.host;
-        let mut net = self.net.lock();
-        let Some(dialled) = net.take_dialled(host) else { return };
-        let failed = |kind: io::ErrorKind| io::Error::from(kind);
-        match dialled {
-            Dialled::Connected(link) => {
-                net.watch(link, Side::Client, &self.terms);
-                let now = net.clock(host);
-                net.host(host).handle_start(now);
-                drop(net);
-                self.connections += 1;
-                process.timer = None;
-                process.link = Some(link);
-                let machine = Machine::new(self.net.clone(), host, self.terms);
-                process.life.connected(machine.socket(link), address(0, link));
-                let mut net = self.net.lock();
-                let now = net.clock(host);
-                net.host(host).handle_start(now);
-            }
-            Dialled::Refused => {
-                drop(net);
-                let error = failed(io::ErrorKind::ConnectionRefused);
-                process.life.not_connected(address(0, 0), error);
-            }
-            Dialled::TimedOut => {
-                drop(net);
-                process.life.not_connected(address(0, 0), failed(io::ErrorKind::TimedOut));
-            }
-        }
     }
 }
 

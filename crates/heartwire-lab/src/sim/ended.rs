@@ -29,6 +29,8 @@ pub(super) enum End {
     SlowReader,
     /// The path to its peer was lost when the network changed.
     NetworkChanged,
+    /// It was silent, and a spare connection took its place.
+    Suspected,
     /// Anything else, which cannot occur here.
     Other(&'static str),
 }
@@ -48,6 +50,7 @@ impl End {
             | Self::TakenOver
             | Self::SlowReader
             | Self::NetworkChanged
+            | Self::Suspected
             | Self::Other(_) => None,
         }
     }
@@ -70,6 +73,7 @@ impl End {
             Reason::Rejected(_) => Self::Rejected,
             Reason::TakenOver => Self::TakenOver,
             Reason::NetworkChanged => Self::NetworkChanged,
+            Reason::Suspected => Self::Suspected,
             _ => Self::Other(reason.name()),
         }
     }

@@ -70,8 +70,9 @@ pub(super) struct Observer {
     replaced: Option<(LinkId, Instant)>,
     /// Its application knows of it.
     is_online: bool,
-    /// Its socket is closed.
+    /// Its socket is closed, and there were so many bytes in it.
     is_closed: bool,
+    unread_when_closed: u64,
 }
 
 /// The state when a connection was lost.
@@ -127,6 +128,7 @@ impl Observer {
             replaced: None,
             is_online: false,
             is_closed: false,
+            unread_when_closed: 0,
         };
         observer.log(net, format_args!("connected"));
         observer

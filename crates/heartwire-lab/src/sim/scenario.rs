@@ -96,6 +96,7 @@ impl Scenario {
                 max_frame: None,
                 answers: false,
                 resume: None,
+                suspects: false,
                 round_trip_off: None,
                 tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
@@ -193,6 +194,14 @@ impl Scenario {
             );
             self.troubles.push(Planned { at, lasts, when_quiet: false, trouble });
         }
+    }
+
+    /// Features of sessions that outlive their links, from another random source again.
+    pub(super) fn draw_for_sessions(&mut self, rng: &mut fastrand::Rng) {
+        let draw = &mut Draw { rng, grain: Duration::from_nanos(1) };
+        let Both { client, server } = &mut self.terms;
+        let outlive = client.resume.is_some() && server.resume.is_some();
+        client.suspects = draw.chance(40) && outlive;
     }
 
     /// The path of a client with a name loses its connections, again and again, and only the client

@@ -442,6 +442,7 @@ const fn is_of_the_link(reason: &Reason) -> bool {
             | Reason::Truncated
             | Reason::NoGoodbye
             | Reason::NetworkChanged
+            | Reason::Suspected
             | Reason::SlowReader
             | Reason::Failed(_)
             | Reason::Protocol(Violation::SlowFrame { .. })

@@ -67,6 +67,10 @@ counters! {
         away,
         /// Sessions that went on with another link.
         back,
+        /// Silent links that a spare connection took the place of.
+        spare_used,
+        /// Spare connections that were not needed any more when they were made.
+        spare_unused,
         /// Messages that were refused because the peer accepts none so long.
         too_long,
         /// Connections that a middlebox forgot because nothing had passed for too long.
@@ -147,7 +151,7 @@ impl Ends {
             End::Left => &mut self.left,
             End::TakenOver => &mut self.taken_over,
             End::SlowReader => &mut self.slow_reader,
-            End::NetworkChanged | End::Other(_) => return,
+            End::NetworkChanged | End::Suspected | End::Other(_) => return,
         };
         *count += 1;
     }

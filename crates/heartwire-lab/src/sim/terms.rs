@@ -42,6 +42,8 @@ pub(super) struct Terms {
     /// On protocol v1 its sessions outlive their links: the window of both directions, and the
     /// grace.
     pub(super) resume: Option<(u32, Duration)>,
+    /// A client makes a spare connection when it suspects that its own is lost.
+    pub(super) suspects: bool,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     /// Bytes that its peer, of a later version of protocol v1, appends to each beat.

@@ -28,6 +28,10 @@ const MAX_STEPS: u64 = 40_000;
 /// Of 256 writes of a v1 client, so many come with a promise.
 const PROMISES: u8 = 16;
 
+/// Where the random source of the latest features begins. This number leaves the lives of all kept
+/// seeds as they were.
+const SESSIONS: u64 = 2_948;
+
 /// The result of a run, if it broke no promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,6 +76,7 @@ impl World {
         // Each part has its own random source, so that one does not change the others.
         let mut scenario = Scenario::draw(&mut rng.fork(), broken);
         scenario.draw_more(&mut fastrand::Rng::with_seed(!seed));
+        scenario.draw_for_sessions(&mut fastrand::Rng::with_seed(seed ^ SESSIONS));
         Self::of(seed, scenario, rng, trace)
     }
 

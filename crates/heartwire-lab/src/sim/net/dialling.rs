@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use heartwire_core::Side;
+
 use super::{Dialled, MAX_DIAL, Net};
 use crate::sim::host::State;
 use crate::sim::link::{Both, Link, Socket};
@@ -77,6 +79,14 @@ impl Net {
     /// The result of the last attempt. Returned once.
     pub(in crate::sim) fn take_dialled(&mut self, host: HostId) -> Option<Dialled> {
         self.dialled[host].take()
+    }
+
+    /// The client gives its attempt up, even if it has just come to something.
+    pub(in crate::sim) fn give_up_dialling(&mut self, host: HostId) {
+        self.attempts[host] += 1;
+        if let Some(Dialled::Connected(link)) = self.dialled[host].take() {
+            self.close(link, Side::Client);
+        }
     }
 
     fn is_calm(&self, host: HostId) -> bool {

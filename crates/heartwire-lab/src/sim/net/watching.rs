@@ -43,6 +43,12 @@ impl Net {
         });
     }
 
+    /// A client has not used a spare connection.
+    pub(in crate::sim) fn unwatch_spare(&mut self, link: LinkId) {
+        self.links[link].observers.client = None;
+        self.watched.retain(|&watched| watched != (link, Side::Client));
+    }
+
     /// Calls the observer of an end. A breach that it finds is kept for the world.
     pub(super) fn observe(
         &mut self,
@@ -271,6 +277,9 @@ impl Net {
         }
         if let Reason::Protocol(violation) = *reason {
             self.tell_violation(link, side, violation);
+        }
+        if *reason == Reason::Suspected {
+            self.observe(link, side, |observer, _| observer.tell_suspicion());
         }
         // A server reports a verdict when it gives it.
         if let (Reason::Dead(verdict), Side::Client) = (reason, side)

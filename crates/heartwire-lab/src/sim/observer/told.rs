@@ -53,6 +53,7 @@ impl Observer {
     /// not, there must be a reason.
     pub(in crate::sim) fn handle_closed(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.is_closed = true;
+        self.unread_when_closed = net.readable(self.link, self.side);
         let goes_on = self.side == Side::Client && net.outbox(self.host).session().is_some();
         if self.side == Side::Client && !self.ledger.is_over && self.unsent.is_none() && !goes_on {
             let has_begun = self.writes.has_begun_data();
@@ -188,6 +189,16 @@ impl Observer {
              and {ours:?}"
         );
         Err(Breach::new(Invariant::NeverEarly, what))
+    }
+
+    /// It was left for a spare connection, because it was silent.
+    pub(in crate::sim) fn tell_suspicion(&self) -> Result<(), Breach> {
+        let unread = self.unread_when_closed;
+        if unread == 0 {
+            return Ok(());
+        }
+        let what = format!("a link is left as silent with {unread} bytes in its socket");
+        Err(Breach::new(Invariant::ReadFirst, what))
     }
 
     /// A frame that is late must not be whole, and must have had its time.

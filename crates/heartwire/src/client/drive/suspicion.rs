@@ -7,7 +7,7 @@ use heartwire_core::order::Found;
 
 use super::{App, Driver};
 use crate::Reason;
-use crate::world::{Socket as _, World};
+use crate::world::{Break, Socket as _, World};
 
 /// Maximum number of reads before the spare connection takes over, 1 MiB: after that much the old
 /// link is not lost.
@@ -55,8 +55,10 @@ impl<W: World> Driver<W> {
         if !is_made {
             return None;
         }
+        let leaves = self.world.breaks(Break::LeavesWithoutReading);
         for _ in 0..READS_BEFORE_CHANGING {
-            match self.read_first(app, now) {
+            let found = if leaves { Ok(Found::All) } else { self.read_first(app, now) };
+            match found {
                 Ok(Found::More) => {}
                 Ok(Found::All) if self.is_suspect(app, now) => {
                     // Otherwise the kernel would go on sending on it.

@@ -48,11 +48,12 @@ pub struct KernelOptions {
     timers: KernelTimers,
     nodelay: bool,
     buffers: Option<NonZeroU32>,
+    max_unsent: Option<NonZeroU32>,
 }
 
 impl Default for KernelOptions {
     fn default() -> Self {
-        Self { timers: KernelTimers::default(), nodelay: true, buffers: None }
+        Self { timers: KernelTimers::default(), nodelay: true, buffers: None, max_unsent: None }
     }
 }
 
@@ -80,6 +81,15 @@ impl KernelOptions {
         self
     }
 
+    /// How many bytes the kernel may hold that it has not sent yet (`TCP_NOTSENT_LOWAT`, Linux
+    /// only). Default: `None`, as many as its buffer takes. A beat waits behind these: they bound
+    /// by how much bulk data delays it, and unlike [`buffers`](Self::buffers) they do not limit the
+    /// throughput.
+    pub const fn max_unsent(mut self, bytes: Option<NonZeroU32>) -> Self {
+        self.max_unsent = bytes;
+        self
+    }
+
     /// Sets the options on a socket and reads back what is in force. Options that this system lacks
     /// are in [`KernelReport::missing`], and are not an error.
     ///
@@ -104,6 +114,10 @@ impl KernelOptions {
             socket.set_send_buffer_size(bytes)?;
             socket.set_recv_buffer_size(bytes)?;
         }
+        if let Some(bytes) = self.max_unsent {
+            max_unsent::set(socket, bytes)?;
+            missing.extend(max_unsent::MISSING);
+        }
         let in_force = |read: fn(&SockRef<'_>) -> io::Result<usize>| {
             self.buffers.map(|_| read(socket)).transpose()
         };
@@ -112,6 +126,7 @@ impl KernelOptions {
             nodelay: socket.tcp_nodelay()?,
             send_buffer: in_force(|socket| socket.send_buffer_size())?,
             receive_buffer: in_force(|socket| socket.recv_buffer_size())?,
+            max_unsent: self.max_unsent.and_then(|_| max_unsent::read(socket)),
             missing,
             buffers: self.buffers,
         })
@@ -124,6 +139,7 @@ impl KernelOptions {
             nodelay: self.nodelay,
             send_buffer: None,
             receive_buffer: None,
+            max_unsent: self.max_unsent,
             missing: Vec::new(),
             buffers: None,
         }
@@ -143,6 +159,9 @@ pub struct KernelReport {
     /// Receive buffer in bytes by the kernel's own count (`SO_RCVBUF`); `None` if the system chose
     /// it.
     pub receive_buffer: Option<usize>,
+    /// How many bytes the kernel holds that it has not sent (`TCP_NOTSENT_LOWAT`); `None` for as
+    /// many as its buffer takes.
+    pub max_unsent: Option<NonZeroU32>,
     /// Requested options that this system does not have.
     pub missing: Vec<&'static str>,
     /// The buffer sizes as requested.
@@ -157,6 +176,9 @@ impl fmt::Display for KernelReport {
         }
         if let (Some(send), Some(receive)) = (self.send_buffer, self.receive_buffer) {
             write!(f, " (in force: {send} B to send, {receive} B to receive)")?;
+        }
+        if let Some(bytes) = self.max_unsent {
+            write!(f, ", at most {bytes} B unsent")?;
         }
         if !self.missing.is_empty() {
             write!(f, "; this system has no {}", self.missing.join(" and no "))?;
@@ -198,6 +220,42 @@ mod user_timeout {
 
     pub(super) fn read(_socket: &SockRef<'_>) -> io::Result<Option<Duration>> {
         Ok(None)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod max_unsent {
+    use core::num::NonZeroU32;
+    use std::io;
+
+    use socket2::SockRef;
+
+    pub(super) const MISSING: Option<&str> = None;
+
+    pub(super) fn set(socket: &SockRef<'_>, bytes: NonZeroU32) -> io::Result<()> {
+        socket.set_tcp_notsent_lowat(bytes.get())
+    }
+
+    pub(super) fn read(socket: &SockRef<'_>) -> Option<NonZeroU32> {
+        socket.tcp_notsent_lowat().ok().and_then(NonZeroU32::new)
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod max_unsent {
+    use core::num::NonZeroU32;
+    use std::io;
+
+    use socket2::SockRef;
+
+    pub(super) const MISSING: Option<&str> = Some("TCP_NOTSENT_LOWAT");
+
+    pub(super) fn set(_socket: &SockRef<'_>, _bytes: NonZeroU32) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) const fn read(_socket: &SockRef<'_>) -> Option<NonZeroU32> {
+        None
     }
 }
 

@@ -50,6 +50,13 @@ impl App {
         dropped
     }
 
+    /// Drops every message whose writing has not begun, in a session that goes on only to be closed.
+    pub(super) fn drop_unwritten(&mut self) {
+        self.outbox.drop_unwritten();
+        self.pending.clear();
+        while self.messages.try_recv().is_ok() {}
+    }
+
     /// Keeps the messages that were never written for the next connection. Returns how many are
     /// lost.
     pub(super) fn keep_messages(&mut self) -> Tally {
@@ -83,6 +90,8 @@ pub(super) struct Controls {
     fed_at: AtomicU64,
     /// The network may have changed.
     look: AtomicBool,
+    /// The application closes the client and drops what was not written.
+    aborts: AtomicBool,
     /// The link state as of the last beat, and when that was.
     link_state: Mutex<Option<(LinkState, Instant)>>,
     /// Notified when the application changes something here.
@@ -95,6 +104,7 @@ impl Controls {
             promise: Mutex::default(),
             fed_at: AtomicU64::new(now.as_nanos()),
             look: AtomicBool::new(false),
+            aborts: AtomicBool::new(false),
             link_state: Mutex::default(),
             changed: Notify::new(),
         }
@@ -131,6 +141,15 @@ impl Controls {
     pub(super) fn network_changed(&self) {
         self.look.store(true, Ordering::Release);
         self.changed.notify_one();
+    }
+
+    /// Called before the client is closed.
+    pub(super) fn abort(&self) {
+        self.aborts.store(true, Ordering::Release);
+    }
+
+    pub(super) fn aborts(&self) -> bool {
+        self.aborts.load(Ordering::Acquire)
     }
 
     /// The link state now. The time since the last beat is added to `unheard`, because the server

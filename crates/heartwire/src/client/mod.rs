@@ -67,6 +67,7 @@ pub use dial::ConnectError;
 pub use event::{Bye, Event, Events, SendError};
 pub(crate) use event::{Delivery, Reports};
 use life::Life;
+pub use network::NetworkWatch;
 use outbox::{Message, Outbox};
 use outlet::Outlet;
 use runtime::Runtime;
@@ -304,6 +305,14 @@ impl Client {
         self.shared.intake.set(Link::Closed);
         self.shared.room.close();
         self.shared.close.send_replace(true);
+    }
+
+    /// Closes the client as [`close`](Self::close) does, but drops the accepted messages that were
+    /// not written, and tells the server at once. A client that is [away](Event::Away) comes back
+    /// to tell it, within [`ClientConfig::close_timeout`].
+    pub fn abort(&self) {
+        self.shared.controls.abort();
+        self.close();
     }
 
     /// The message and how many bytes of room it takes, or why it cannot be sent.

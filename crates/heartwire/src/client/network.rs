@@ -4,12 +4,39 @@ use std::sync::Arc;
 
 use super::app::Controls;
 
+/// Watches this machine's network (Linux and Android only), for a process with many clients:
+/// after each change it calls [`network_changed`](super::Client::network_changed) on all of them.
+/// A single client can watch it [by itself](super::ClientConfig::watch_network).
+#[derive(Debug, Default)]
+pub struct NetworkWatch {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    watch: linux::Watch,
+}
+
+impl NetworkWatch {
+    /// Begins to watch. It takes one file descriptor.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Waits until an address or an interface has changed, or the machine was suspended; within a
+    /// second after that. Never returns where the system cannot be watched.
+    pub async fn changed(&mut self) {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        self.watch.changed().await;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        core::future::pending::<()>().await;
+    }
+}
+
 /// Makes the client check its connection after each change, if there is a client. Never returns.
 pub(super) async fn watch(client: Option<Arc<Controls>>) {
-    match client {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        Some(controls) => linux::watch(&controls).await,
-        _ => core::future::pending().await,
+    let Some(controls) = client else { return core::future::pending().await };
+    let mut network = NetworkWatch::new();
+    loop {
+        network.changed().await;
+        controls.network_changed();
     }
 }
 
@@ -26,7 +53,6 @@ mod linux {
     use tokio::time::sleep;
     use tracing::debug;
 
-    use crate::client::app::Controls;
     use crate::clock;
 
     /// Interfaces, and addresses of IPv4 and IPv6 (`RTMGRP_*` in `linux/rtnetlink.h`).
@@ -52,19 +78,32 @@ mod linux {
     /// A suspend shorter than this breaks no connection.
     const MIN_SUSPENDED: Duration = Duration::from_secs(1);
 
-    pub(super) async fn watch(controls: &Controls) {
-        let socket = listen();
-        if let Err(error) = &socket {
-            debug!(%error, "cannot watch the network, only suspends");
+    #[derive(Debug)]
+    pub(super) struct Watch {
+        socket: Option<OwnedFd>,
+        suspended: Duration,
+    }
+
+    impl Default for Watch {
+        fn default() -> Self {
+            let socket = listen();
+            if let Err(error) = &socket {
+                debug!(%error, "cannot watch the network, only suspends");
+            }
+            Self { socket: socket.ok(), suspended: clock::suspended() }
         }
-        let mut suspended = clock::suspended();
-        loop {
-            sleep(TICK).await;
-            let was_suspended = core::mem::replace(&mut suspended, clock::suspended());
-            let has_changed = socket.as_ref().is_ok_and(has_changed);
-            if has_changed || suspended.saturating_sub(was_suspended) >= MIN_SUSPENDED {
-                debug!(has_changed, "the network may have changed");
-                controls.network_changed();
+    }
+
+    impl Watch {
+        pub(super) async fn changed(&mut self) {
+            loop {
+                sleep(TICK).await;
+                let was_suspended = core::mem::replace(&mut self.suspended, clock::suspended());
+                let has_changed = self.socket.as_ref().is_some_and(has_changed);
+                if has_changed || self.suspended.saturating_sub(was_suspended) >= MIN_SUSPENDED {
+                    debug!(has_changed, "the network may have changed");
+                    return;
+                }
             }
         }
     }

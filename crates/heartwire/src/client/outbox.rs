@@ -310,6 +310,14 @@ impl Outbox {
         }
     }
 
+    /// Drops the counted frames whose writing has not begun.
+    pub(super) fn drop_unwritten(&mut self) {
+        let begun = usize::from(self.written > 0);
+        let mut at = 0..;
+        self.frames.retain(|frame| at.next().is_some_and(|at| at < begun) || !frame.is_counted());
+        self.held.retain(|frame| !frame.is_counted());
+    }
+
     /// Puts what was written on earlier links, except the first `received` frames, in front of what
     /// was not, to be written again. Returns the messages among them, and their bodies.
     pub(super) fn replay(&mut self, received: usize) -> Tally {

@@ -172,7 +172,7 @@ impl App {
     /// The application closes the client while its session has no link. Returns whether the client
     /// stays to deliver the rest, at most for this time.
     pub(super) fn stays_to_deliver(&mut self, within: Duration, now: Instant) -> bool {
-        let stays = self.away().is_some() && self.has_undelivered();
+        let stays = self.away().is_some() && (self.has_undelivered() || self.controls.aborts());
         if stays {
             self.intake.set(Link::Closed);
             self.leave_by.get_or_insert(now.saturating_add(within));

@@ -99,9 +99,15 @@ impl Control<'_> {
         if self.state.is_mine(id) { self.state.end(id) } else { self.handle().end(id) }
     }
 
-    /// Makes the data that the handler is being told of count as taken over only when this is
-    /// dropped, and not when the handler returns. `None` where that makes no difference.
-    pub(super) fn receipt(&mut self) -> Option<Receipt> {
+    /// Makes the data that the handler is being told of, or the end of it
+    /// ([`Event::Ended`]), count as taken over only when the receipt is dropped, in any thread, and
+    /// not when the handler returns. `None` for all other events, for sessions that end with their
+    /// connection, and if it was asked for before.
+    ///
+    /// A handler that passes data on to another thread keeps the receipt with it. So the client
+    /// sends at most a [window](super::Resume::window) more than that thread has done with. A
+    /// handler that keeps the receipts of data has to keep that of the end, too.
+    pub fn receipt(&mut self) -> Option<Receipt> {
         self.state.receipt()
     }
 

@@ -25,6 +25,7 @@ pub struct Admission {
     pub(super) accept_rate_per_address: Option<Rate>,
     pub(super) accept_rate: Option<Rate>,
     pub(super) max_addresses: usize,
+    pub(super) many_per_name: bool,
 }
 
 impl Admission {
@@ -120,6 +121,15 @@ impl Admission {
         self.max_addresses = addresses;
         self
     }
+
+    /// Whether any number of sessions may have the same name at a time, as the connections of one
+    /// user. Then a name is only what a client is called, and what its
+    /// [token](super::auth::Tokens) is for; all its epochs are 0. Default: no, and of two sessions
+    /// with a name the newer one takes it over.
+    pub const fn many_per_name(mut self, many: bool) -> Self {
+        self.many_per_name = many;
+        self
+    }
 }
 
 impl Default for Admission {
@@ -132,6 +142,7 @@ impl Default for Admission {
             accept_rate_per_address: Some(Self::ACCEPT_RATE_PER_ADDRESS),
             accept_rate: Some(Self::ACCEPT_RATE),
             max_addresses: 1 << 18,
+            many_per_name: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::CommandError;
 use super::admission::Claimant;
 use super::event::SessionInfo;
 use super::id::SessionId;
+use super::sender::Room;
 
 /// Maximum number of commands that wait for one shard. A shard takes as many in one turn, so the
 /// queue is full only while the shard is paused or flooded.
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Send {
         id: SessionId,
         data: Vec<u8>,
+        /// It waits for room in the session.
+        room: Option<Room>,
     },
     Broadcast {
         data: Arc<[u8]>,
@@ -80,9 +83,14 @@ impl Mailbox {
     }
 
     pub(super) fn post(&self, command: Command) -> Result<(), CommandError> {
+        self.offer(command).map_err(|(error, _)| error)
+    }
+
+    /// Posts a command, or gives it back.
+    pub(super) fn offer(&self, command: Command) -> Result<(), (CommandError, Command)> {
         self.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => CommandError::Busy,
-            TrySendError::Disconnected(_) => CommandError::Gone,
+            TrySendError::Full(command) => (CommandError::Busy, command),
+            TrySendError::Disconnected(command) => (CommandError::Gone, command),
         })?;
         self.wake();
         Ok(())

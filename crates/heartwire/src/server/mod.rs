@@ -46,6 +46,7 @@ mod receipts;
 mod resume;
 #[cfg(test)]
 mod rig;
+mod sender;
 mod session;
 mod sessions;
 mod shard;
@@ -78,7 +79,9 @@ pub use config::{Protocols, ServerConfig};
 pub use event::{Agreed, Event, LastConnection, SessionInfo};
 pub use handler::{Control, Handler};
 pub use id::SessionId;
+pub use receipts::Receipt;
 pub use resume::Resume;
+pub use sender::Sender;
 pub use stats::Stats;
 
 use admission::addresses::AddressCounts;
@@ -311,7 +314,15 @@ impl Handle {
     /// within a [`Handler`] that is an error at once.
     pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         self.frame_len(data)?;
-        self.post(id, Command::Send { id, data: data.to_vec() })
+        self.post(id, Command::Send { id, data: data.to_vec(), room: None })
+    }
+
+    /// A sender for one session, which waits while that has no room. It does not keep the session.
+    /// Use one for a session, and nothing else to send to it: what this handle sends does not wait
+    /// behind it.
+    #[must_use]
+    pub fn sender(&self, id: SessionId) -> Sender {
+        Sender::new(self.clone(), id)
     }
 
     /// Says that this end sends no more to a session, after the data that was sent. The client can

@@ -57,11 +57,13 @@ impl Receipts {
     }
 }
 
-/// Goes with an event of a session that can be resumed, until the application has taken it.
-/// Dropping it says that: an application that has dropped its events takes everything over, and
-/// wants none of it.
+/// Goes with the data of a session that can be [resumed](super::ServerConfig::resume), from
+/// [`Control::receipt`](super::Control::receipt). Dropping it says that the application has taken
+/// the data over: it is acknowledged to the client, whose window has room again.
+///
+/// Receipts of one session are dropped in the order in which their data came.
 #[derive(Debug)]
-pub(super) struct Receipt {
+pub struct Receipt {
     pub(super) receipts: Arc<Receipts>,
     pub(super) id: SessionId,
     pub(super) frame_len: usize,

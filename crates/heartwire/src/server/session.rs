@@ -351,8 +351,8 @@ impl<S: Socket> Session<S> {
     /// Memory allocated for its buffers, in bytes: its queue and its link's.
     pub(super) fn held_now(&self) -> u32 {
         let queue = self.extra.as_ref().map_or(0, |extra| {
-            let inbox = extra.resumable.as_ref().map_or(0, |own| own.inbox.capacity());
-            extra.outbound.capacity() + inbox
+            let kept = extra.resumable.as_ref().map_or(0, |own| own.kept_len());
+            extra.outbound.capacity() + kept
         });
         u32::try_from(queue + self.link.held()).unwrap_or(u32::MAX)
     }

@@ -12,6 +12,7 @@ use super::id::SessionId;
 use super::link::Cut;
 use super::mailbox::Command;
 use super::receipts::{Receipt, Receipts};
+use super::sender::Room;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
@@ -79,13 +80,13 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         let Self { handle, sessions, agenda, .. } = self;
         let session = sessions.find(id).filter(|session| session.phase().is_online());
         let session = session.ok_or(CommandError::Gone)?;
+        if session.is_resumable() {
+            return self.send_resumable(id, data);
+        }
         let len = handle.frame_len(data)?;
         let most = handle.max_queue();
         let header =
             session.link.connection.data_header(data.len()).ok_or(CommandError::TooLong)?;
-        if session.is_resumable() {
-            return self.send_resumable(id, header, data);
-        }
         if len > most {
             return Err(CommandError::TooLong);
         }
@@ -155,22 +156,11 @@ impl<W: ServerWorld> Commands for ShardState<W> {
 
 impl<W: ServerWorld> ShardState<W> {
     /// Sends to a session that can be resumed, as far as its window allows.
-    fn send_resumable(
-        &mut self,
-        id: SessionId,
-        header: Transmit,
-        data: &[u8],
-    ) -> Result<(), CommandError> {
+    fn send_resumable(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+        let header = self.resumable_header(id, data)?;
         let Self { sessions, agenda, .. } = self;
         let session = sessions.find(id).ok_or(CommandError::Gone)?;
-        if session.ledger().is_some_and(Ledger::has_ended) {
-            return Err(CommandError::Ended);
-        }
         let len = header.as_ref().len() + data.len();
-        let longest = session.ledger().map_or(0, Ledger::longest_frame);
-        if u32::try_from(len).is_ok_and(|len| len > longest) {
-            return Err(CommandError::TooLong);
-        }
         if !session.count_queued(len) {
             return Err(CommandError::Full);
         }
@@ -187,6 +177,45 @@ impl<W: ServerWorld> ShardState<W> {
             }
         }
         Ok(())
+    }
+
+    /// The header of a frame for a session that can be resumed, if it may ever be sent.
+    fn resumable_header(&mut self, id: SessionId, data: &[u8]) -> Result<Transmit, CommandError> {
+        let session = self.sessions.find(id).filter(|session| session.phase().is_online());
+        let session = session.ok_or(CommandError::Gone)?;
+        if session.has_ended_sending() {
+            return Err(CommandError::Ended);
+        }
+        let header = session.link.connection.data_header(data.len());
+        let longest = session.ledger().map_or(0, Ledger::longest_frame);
+        let fits = |header: &Transmit| {
+            u32::try_from(header.as_ref().len() + data.len()).is_ok_and(|len| len <= longest)
+        };
+        header.filter(fits).ok_or(CommandError::TooLong)
+    }
+
+    /// Sends data of a sender that waits for room.
+    pub(super) fn send_when_room(&mut self, id: SessionId, data: &[u8], room: Room) {
+        let is_behind = self.sessions.find(id).is_some_and(|session| session.has_waiting());
+        let sent = if is_behind { Err(CommandError::Full) } else { self.send(id, data) };
+        let sent = match sent {
+            Err(CommandError::Full) => self.resumable_header(id, data),
+            Err(error) => Err(error),
+            Ok(()) => return,
+        };
+        let Some(session) = self.sessions.find(id) else { return room.close() };
+        match sent {
+            Ok(header) => {
+                session.keep_waiting([header.as_ref(), data].concat(), room);
+                self.count_held(id.slot());
+            }
+            Err(error) => {
+                tracing::debug!(session = %id, %error, "a frame was not sent");
+                room.close();
+                // What follows it would leave a gap.
+                self.agenda.end(session, Reason::Overflow);
+            }
+        }
     }
 
     /// A session that is not closed, and the agenda.

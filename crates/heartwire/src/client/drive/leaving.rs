@@ -34,6 +34,9 @@ impl<W: World> Driver<W> {
     /// Begins the close.
     pub(super) fn begin_to_leave(&mut self, app: &mut App, now: Instant) -> Phase {
         app.intake.set(Link::Closed);
+        if app.controls.aborts() {
+            app.drop_unwritten();
+        }
         // Before the server has answered, no message has been sent.
         let is_online = self.is_online();
         let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use core::num::NonZeroU32;
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use heartwire_core::frame::END;
 use heartwire_core::internal::Gcra;
@@ -15,6 +16,7 @@ use crate::server::admission::addresses::Entered;
 use crate::server::inbox::{Inbox, Kept};
 use crate::server::link::{Cut, Link};
 use crate::server::outbound::Outbound;
+use crate::server::sender::Room;
 use crate::undelivered::{Replayed, Undelivered};
 use crate::world::Socket;
 
@@ -24,6 +26,8 @@ pub(super) struct Resumable {
     away: Option<Box<Away>>,
     /// Data that waits for room in the application.
     pub(super) inbox: Inbox,
+    /// Data of a [`Sender`](crate::server::Sender) that waits for room in the window.
+    waiting: Waiting,
     /// In milliseconds, if it is shorter than the server's.
     grace_ms: Option<NonZeroU32>,
     /// The application waits for room.
@@ -46,12 +50,34 @@ struct Resumes {
 }
 
 impl Resumable {
+    /// Memory allocated for data that waits, either way.
+    pub(super) fn kept_len(&self) -> usize {
+        let waiting = self.waiting.frames.iter().map(|(data, _)| data.capacity()).sum::<usize>();
+        self.inbox.capacity() + waiting
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.away.is_none()
             && self.inbox.is_empty()
+            && self.waiting.frames.is_empty()
             && self.grace_ms.is_none()
             && self.resumes.is_none()
             && !(self.wants_room || self.has_final_word || self.is_banned)
+    }
+}
+
+/// Frames that wait for room in the window, in order.
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<(Vec<u8>, Room)>,
+    /// This end's END follows.
+    has_end: bool,
+}
+
+/// The session has ended.
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.frames.iter().for_each(|(_, room)| room.close());
     }
 }
 
@@ -257,8 +283,21 @@ impl<S: Socket> Session<S> {
         // frame fits.
         let mut has_room = false;
         if let Some(own) = resumable {
-            has_room = own.wants_room && ledger.room() >= ledger.longest_frame();
+            let is_half_free = ledger.room() >= ledger.longest_frame();
+            while let Some((frame, _)) = own.waiting.frames.front().filter(|_| is_half_free) {
+                if !ledger.queue(frame_len(frame.len())) {
+                    break;
+                }
+                outbound.push(frame);
+                own.waiting.frames.pop_front();
+            }
+            let all_have_room = own.waiting.frames.is_empty();
+            has_room = own.wants_room && all_have_room && is_half_free;
             own.wants_room &= !has_room;
+            if own.waiting.has_end && all_have_room && ledger.queue_end() {
+                own.waiting.has_end = false;
+                outbound.push(&END);
+            }
         }
         self.drop_empty();
         Ok(has_room)
@@ -268,7 +307,7 @@ impl<S: Socket> Session<S> {
     /// it: the application is told when it has.
     #[must_use]
     pub(in crate::server) fn count_queued(&mut self, len: usize) -> bool {
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let len = frame_len(len);
         let fits = self.ledger_mut().is_none_or(|ledger| ledger.queue(len));
         if !fits {
             self.resumable_mut().wants_room = true;
@@ -276,9 +315,35 @@ impl<S: Socket> Session<S> {
         fits
     }
 
-    /// Queues this end's END. Returns false if there is one already.
+    /// Whether data of a sender waits for room.
+    pub(in crate::server) fn has_waiting(&self) -> bool {
+        self.resumable().is_some_and(|own| !own.waiting.frames.is_empty())
+    }
+
+    /// Keeps a sender's frame until the window has room.
+    pub(in crate::server) fn keep_waiting(&mut self, frame: Vec<u8>, room: Room) {
+        let own = self.resumable_mut();
+        own.wants_room = false;
+        own.waiting.frames.push_back((frame, room));
+    }
+
+    /// Whether the application has said that it sends no more.
+    pub(in crate::server) fn has_ended_sending(&self) -> bool {
+        self.ledger().is_some_and(Ledger::has_ended)
+            || self.resumable().is_some_and(|own| own.waiting.has_end)
+    }
+
+    /// Queues this end's END, after data that waits for room. Returns false if there is one
+    /// already.
     #[must_use]
     pub(in crate::server) fn queue_end(&mut self) -> bool {
+        if self.has_ended_sending() {
+            return false;
+        }
+        if self.has_waiting() {
+            self.resumable_mut().waiting.has_end = true;
+            return true;
+        }
         let ends = self.ledger_mut().is_some_and(Ledger::queue_end);
         if ends {
             self.queue(&END);
@@ -343,4 +408,8 @@ impl<S: Socket> Session<S> {
         let is_unwritten = self.away().is_some() && !ledger.has_unacknowledged();
         Undelivered { frames, bytes, exact: frames == 0 || has_final_word || is_unwritten }
     }
+}
+
+fn frame_len(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }

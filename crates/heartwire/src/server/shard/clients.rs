@@ -240,7 +240,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.commands_left = self.commands_left.saturating_sub(1);
             match command {
                 // The session may have ended meanwhile; its `Offline` tells the application.
-                Command::Send { id, data } => self.send_or_end(id, &data),
+                Command::Send { id, data, room: None } => self.send_or_end(id, &data),
+                Command::Send { id, data, room: Some(room) } => {
+                    self.state.send_when_room(id, &data, room);
+                }
                 Command::End { id } => {
                     let _ = self.state.end(id);
                 }

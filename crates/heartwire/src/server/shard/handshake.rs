@@ -80,6 +80,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         now: Instant,
     ) {
         let Some(identity) = identity else { return self.welcome_client(slot, *client, now) };
+        if self.state.agenda.config.many_per_name {
+            return self.handle_claim(slot, Claim::Yours { epoch: 0 }, identity, client, now);
+        }
         let Some((session, _)) = self.state.at(slot) else { return };
         let (id, claimant, name) = (session.id, client.claimant, &identity.name);
         let names = self.state.handle.names();

@@ -221,7 +221,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let detail = "the session has another name";
             return Verdict::reject(ByeCode::Unauthorized, RetryHint::Never, detail);
         }
-        if let Some(name) = name {
+        if let Some(name) = name.filter(|_| !agenda.config.many_per_name) {
             match handle.names().held_by(name, wanted, applicant.claimant.principal) {
                 Held::Yes => {}
                 Held::ByAnother => {

@@ -9,6 +9,8 @@ use crate::demo::{self, DemoArgs};
 use crate::exit::HELP;
 use crate::plan::{self, PlanArgs};
 use crate::serve::{self, ServeArgs};
+#[cfg(unix)]
+use crate::tunnel::{self, TunnelCommand};
 
 /// Keep long-lived TCP connections open, and detect a dead peer within a time known in advance.
 #[derive(Debug, Parser)]
@@ -75,6 +77,10 @@ pub(crate) enum Command {
     /// Connect to a server and keep the connection alive; sends stdin lines, prints received data.
     #[command(after_help = connect::FIRST_EXAMPLES, after_long_help = connect::EXAMPLES)]
     Connect(ConnectArgs),
+    /// Carry the connections of other programs through outages: a sidecar at each end.
+    #[cfg(unix)]
+    #[command(subcommand, after_help = tunnel::EXAMPLES)]
+    Tunnel(TunnelCommand),
     /// Run a 10-second demo: a server detects that one of its clients is frozen.
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),

@@ -286,7 +286,7 @@ fn resume(args: &ConnectArgs) -> Result<Result<(Duration, u32), &'static str>, U
 }
 
 /// Whether a target is this machine: by its address, or by the name that stands for it (RFC 6761).
-fn is_local(target: &str) -> bool {
+pub(crate) fn is_local(target: &str) -> bool {
     let with_port = target.parse().map(|address: SocketAddr| address.ip());
     let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
     let address = with_port.or_else(|_| target.trim_matches(['[', ']']).parse());
@@ -383,7 +383,7 @@ const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
 }
 
 /// Reads the token, and warns if it is no secret: at the start and on SIGHUP, not at each attempt.
-fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
+pub(crate) fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
     let token = read_token(path)?;
     if is_world_readable(path) {
         tracing::warn!(path = %path.display(), "every user of this machine can read the token");
@@ -403,7 +403,7 @@ fn is_world_readable(_: &Path) -> bool {
     false
 }
 
-fn read_token(path: &Path) -> Result<String, Usage> {
+pub(crate) fn read_token(path: &Path) -> Result<String, Usage> {
     let text = fs::read_to_string(path)
         .map_err(|error| Usage(format!("cannot read the token in {}: {error}", path.display())))?;
     let token = text.trim();

@@ -53,7 +53,7 @@ pub(crate) fn described() -> Command {
 
 /// The command line with what its help says about variables.
 fn command() -> Command {
-    let add = |command: Command| {
+    fn add(command: Command) -> Command {
         let with_rule = |help: Option<&StyledStr>| {
             let before = help.map(|help| format!("{help}\n\n")).unwrap_or_default();
             format!("{before}{HELP}")
@@ -61,9 +61,10 @@ fn command() -> Command {
         let short = with_rule(command.get_after_help());
         let long = command.get_after_long_help().map(|help| with_rule(Some(help)));
         let command = command.after_help(short);
-        if let Some(long) = long { command.after_long_help(long) } else { command }
-    };
-    add(Cli::command()).mut_subcommands(add)
+        let command = if let Some(long) = long { command.after_long_help(long) } else { command };
+        command.mut_subcommands(add)
+    }
+    add(Cli::command())
 }
 
 /// Has another `heartwire` take its settings from its command line alone.
@@ -84,10 +85,11 @@ pub(crate) fn parse(line: &[OsString]) -> Result<(Cli, Environment), clap::Error
     let add = |arg| typed.add_variable(arg, |name| env::var_os(name), &mut environment);
     command = typed.mut_options(command, add);
     let parsed = command.try_get_matches_from_mut(line);
-    let subcommand = typed.subcommand.as_ref().and_then(|name| command.find_subcommand(name));
+    let find = |command, name: &String| Command::find_subcommand(command, name);
+    let subcommand = typed.path.iter().try_fold(&command, find);
     let mut matches = parsed.map_err(|error| {
         let error = name_variables(error, subcommand.unwrap_or(&command), &environment);
-        tips::add(error, typed.subcommand.as_deref())
+        tips::add(error, &typed.path.join(" "))
     })?;
     Cli::from_arg_matches_mut(&mut matches).map(|cli| (cli, environment))
 }
@@ -95,7 +97,8 @@ pub(crate) fn parse(line: &[OsString]) -> Result<(Cli, Environment), clap::Error
 /// What is on the command line.
 #[derive(Default)]
 struct Typed {
-    subcommand: Option<String>,
+    /// The subcommand, and its own.
+    path: Vec<String>,
     options: HashSet<Id>,
     /// The options that one of those excludes. clap would report a conflict with a variable, and
     /// the variable would make the command line impossible.
@@ -107,8 +110,16 @@ impl Typed {
     fn read(command: &Command, line: &[OsString]) -> Self {
         let mut command = command.clone().ignore_errors(true);
         let Ok(matches) = command.try_get_matches_from_mut(line) else { return Self::default() };
-        let Some((name, matches)) = matches.subcommand() else { return Self::default() };
-        let Some(command) = command.find_subcommand(name) else { return Self::default() };
+        let (mut matches, mut command, mut path) = (&matches, &command, Vec::new());
+        while let Some((name, of_it)) = matches.subcommand()
+            && let Some(subcommand) = command.find_subcommand(name)
+        {
+            (matches, command) = (of_it, subcommand);
+            path.push(name.to_owned());
+        }
+        if path.is_empty() {
+            return Self::default();
+        }
         let (typed, others): (Vec<_>, Vec<_>) = command.get_arguments().partition(|arg| {
             matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
         });
@@ -118,7 +129,7 @@ impl Typed {
         let is_excluded =
             |other: &&Arg| typed.iter().any(|one| excludes(one, other) || excludes(other, one));
         Self {
-            subcommand: Some(name.to_owned()),
+            path,
             excluded: others.into_iter().filter(is_excluded).map(|a| a.get_id().clone()).collect(),
             options: typed.iter().map(|arg| arg.get_id().clone()).collect(),
         }
@@ -126,11 +137,16 @@ impl Typed {
 
     /// Changes the options of the subcommand, and those of all commands.
     fn mut_options(&self, command: Command, mut change: impl FnMut(Arg) -> Arg) -> Command {
-        let command = command.mut_args(&mut change);
-        match &self.subcommand {
-            Some(name) => command.mut_subcommand(name, |command| command.mut_args(change)),
-            None => command,
+        fn of(command: Command, path: &[String], change: &mut dyn FnMut(Arg) -> Arg) -> Command {
+            let command = command.mut_args(&mut *change);
+            match path {
+                [name, path @ ..] => {
+                    command.mut_subcommand(name, |command| of(command, path, change))
+                }
+                [] => command,
+            }
         }
+        of(command, &self.path, &mut change)
     }
 
     /// Gives the option its variable, unless the variable changes nothing.

@@ -43,6 +43,10 @@ impl Exit {
         if error.is::<Impossible>() {
             return Self::Impossible;
         }
+        #[cfg(unix)]
+        if error.is::<crate::tunnel::CannotListen>() {
+            return Self::CannotListen;
+        }
         match error.downcast_ref::<ServerError>() {
             Some(ServerError::Bind { .. }) => Self::CannotListen,
             Some(_) | None => Self::Failure,

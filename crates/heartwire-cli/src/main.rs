@@ -18,6 +18,8 @@ mod shell;
 mod signals;
 mod stdin;
 mod tips;
+#[cfg(unix)]
+mod tunnel;
 mod values;
 
 use std::env;
@@ -71,6 +73,8 @@ fn run(cli: Cli, format: Format, environment: &Environment) -> Exit {
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
+        #[cfg(unix)]
+        Command::Tunnel(command) => tunnel::run(&command),
         Command::Demo(args) => demo::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Completions { shell } => shell::completions(shell),
@@ -91,6 +95,8 @@ fn format(command: &Command) -> Format {
         Command::Serve(args) => args.format.format(),
         Command::Connect(args) => args.format.format(),
         Command::Plan(args) => args.format.format(),
+        #[cfg(unix)]
+        Command::Tunnel(command) => tunnel::format(command),
         Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Format::Text,
     }
 }

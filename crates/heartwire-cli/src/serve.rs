@@ -29,8 +29,8 @@ use crate::output::{Sink, Target, inform, start_stdout, warn};
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
-pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs};
-use args::{EventKind, LimitArgs, ServeData, ServeTlsArgs};
+pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs, ServeTlsArgs};
+use args::{EventKind, LimitArgs, ServeData};
 
 use answers::Answers;
 use commands::Commands;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
     check_protocol(args)?;
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
-    let tls = load_tls(args)?;
+    let tls = load_tls(&args.tls)?;
     let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.are_all_for_one_name());
     let mut config = config(args, tokens.clone())?;
@@ -253,8 +253,8 @@ fn load_tokens(path: &Path) -> Result<Tokens, Usage> {
     })
 }
 
-fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
-    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca } = &args.tls;
+pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, Usage> {
+    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca } = args;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
     let mut tls = ServerTls::new(certificate, key);
     if let Some(roots) = tls_client_ca {
@@ -340,7 +340,7 @@ fn check_answers_fit(args: &ServeArgs) -> Result<(), Usage> {
 /// Raises the soft limit of open files to the hard one, and returns the limit in force. Systems
 /// keep the soft limit low for programs that use `select(2)`, which this one does not.
 #[cfg(unix)]
-fn raise_open_files() -> Option<u64> {
+pub(crate) fn raise_open_files() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -355,7 +355,7 @@ fn raise_open_files() -> Option<u64> {
 }
 
 #[cfg(not(unix))]
-fn raise_open_files() -> Option<u64> {
+pub(crate) fn raise_open_files() -> Option<u64> {
     None
 }
 

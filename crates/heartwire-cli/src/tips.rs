@@ -5,7 +5,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Adds a tip to an error of this subcommand.
-pub(crate) fn add(mut error: clap::Error, subcommand: Option<&str>) -> clap::Error {
+pub(crate) fn add(mut error: clap::Error, subcommand: &str) -> clap::Error {
     let said = |kind| match error.get(kind) {
         Some(ContextValue::String(said)) => said.trim_start_matches('-').to_owned(),
         _ => String::new(),
@@ -13,7 +13,7 @@ pub(crate) fn add(mut error: clap::Error, subcommand: Option<&str>) -> clap::Err
     let option = said(ContextKind::InvalidArg);
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others say enough")]
     let tip = match error.kind() {
-        ErrorKind::UnknownArgument => for_option(subcommand.unwrap_or_default(), &option),
+        ErrorKind::UnknownArgument => for_option(subcommand, &option),
         ErrorKind::InvalidSubcommand => for_subcommand(&said(ContextKind::InvalidSubcommand)),
         ErrorKind::ArgumentConflict if option == "raw" => Some(RAW),
         _ => None,
@@ -201,7 +201,7 @@ mod tests {
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let words = ["heartwire"].iter().chain(&args);
         let error = Cli::command().try_get_matches_from(words).unwrap_err();
-        add(error, args.first().copied()).to_string()
+        add(error, args.first().copied().unwrap_or_default()).to_string()
     }
 
     /// The names of all tips: the words in quotation marks before an arrow of a `match`.

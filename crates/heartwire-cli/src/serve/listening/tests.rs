@@ -13,7 +13,7 @@ fn listening(args: &[&str]) -> Listening {
     let words = ["heartwire", "serve", "--listen", "127.0.0.1:0"].iter().chain(args);
     let Command::Serve(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
     let mut config = config(&args, None).unwrap();
-    if let Some(tls) = load_tls(&args).unwrap() {
+    if let Some(tls) = load_tls(&args.tls).unwrap() {
         config = config.tls(tls);
     }
     let server = Server::start(config, |_| |_: Event<&[u8]>, _: &mut Control<'_>| {}).unwrap();

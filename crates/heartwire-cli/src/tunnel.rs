@@ -1,0 +1,65 @@
+//! `heartwire tunnel`: carries the connections of other programs over sessions that outlive
+//! theirs.
+//!
+//! One session for each connection. The far end ([`serve`]) is a server whose handler passes data
+//! on to a task for each session, with the receipts that make the windows the flow control. The
+//! near end ([`connect`]) is a client for each connection.
+
+mod args;
+mod carry;
+mod connect;
+mod line;
+mod local;
+mod open;
+mod serve;
+mod service;
+
+use core::time::Duration;
+use std::io;
+
+use heartwire::v1::Offer;
+use heartwire::{Policy, TICK};
+
+use crate::exit::{Exit, Usage};
+use crate::values::Format;
+
+use args::OutageArgs;
+pub(crate) use args::{EXAMPLES, TunnelCommand};
+pub(crate) use connect::CannotListen;
+use line::Outages;
+
+pub(crate) fn run(command: &TunnelCommand) -> anyhow::Result<Exit> {
+    match command {
+        TunnelCommand::Serve(args) => serve::run(args),
+        TunnelCommand::Connect(args) => connect::run(args),
+    }
+}
+
+pub(crate) const fn format(command: &TunnelCommand) -> Format {
+    match command {
+        TunnelCommand::Serve(args) => args.format.format(),
+        TunnelCommand::Connect(args) => args.format.format(),
+    }
+}
+
+/// The kernel may hold so much that it has not sent, so that a heartbeat does not wait behind more:
+/// at 1 Mbit/s, for one second.
+const MAX_UNSENT: u32 = 128 * 1024;
+
+fn offer(args: &OutageArgs, policy: &Policy) -> Offer {
+    Offer::new(policy).min_interval(Some(args.interval.min(Duration::from_secs(1))))
+}
+
+/// What the start-up line says about outages.
+fn outages(args: &OutageArgs) -> Result<Outages, Usage> {
+    let policy = args.policy()?;
+    let noticed = policy.bound(TICK).map_or(args.timeout, |bound| bound.latest);
+    let suspected = args.interval.mul_f64(1.5);
+    Ok(Outages::new(suspected, noticed, args.grace, args.window))
+}
+
+/// Waits a moment after a failed accept: without descriptors the next one fails as well.
+async fn rest_after(error: &io::Error) {
+    tracing::warn!(%error, "cannot accept connections now");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}

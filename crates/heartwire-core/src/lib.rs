@@ -73,6 +73,7 @@ pub mod order;
 mod pause;
 mod policy;
 pub mod resume;
+mod returning;
 mod time;
 pub mod v1;
 mod violation;
@@ -98,6 +99,9 @@ pub mod internal {
     }
     pub mod codec {
         pub use crate::codec::*;
+    }
+    pub mod returning {
+        pub use crate::returning::*;
     }
     pub mod v1 {
         pub use crate::v1::beat::{BEAT_LEN, Beat, MAX_BEAT_LEN, RESUMABLE_BEAT_LEN};

@@ -3,26 +3,14 @@
 use core::fmt;
 use core::time::Duration;
 
+use heartwire_core::internal::returning::{ANSWER_WITHIN, FIRST_WAIT, LOOK_EVERY, MAX_WAIT};
 use heartwire_core::{Bound, Side};
 
 use crate::outcome::millis_up;
 use crate::{Fault, Plan};
 
-/// The longest wait of a client before it dials again, so that those that lost their connection
-/// together do not come back together.
-const SPREAD: Duration = Duration::from_millis(100);
-
-/// The longest wait of a client between two attempts while its session is away.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
 /// TCP's handshake, that of TLS 1.3, and HELLO with its answer. Without TLS it is one less.
 const ROUND_TRIPS: u32 = 3;
-
-/// A client looks for a change of its network once a second.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long it then waits for an acknowledgement, once or twice.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Clients a second that could connect over TLS, with the server and all of them on two processors.
 const CLIENTS_PER_S: u64 = 2_692;
@@ -149,7 +137,7 @@ impl Plan {
     #[must_use]
     pub fn back(&self, loss: Loss) -> Option<Duration> {
         let away = self.away(loss, Side::Client)?;
-        Some(away.latest.saturating_add(SPREAD).saturating_add(self.handshake()))
+        Some(away.latest.saturating_add(FIRST_WAIT).saturating_add(self.handshake()))
     }
 
     /// About how long it takes until all clients are back that lost their connection together,
@@ -162,7 +150,7 @@ impl Plan {
     pub fn all_back(&self) -> Option<Duration> {
         let Resume { sessions, drain, .. } = self.resume?;
         let accepting = Duration::from_secs(sessions.div_ceil(CLIENTS_PER_S));
-        let window = drain.max(LONGEST_WAIT);
+        let window = drain.max(MAX_WAIT);
         Some(window.saturating_add(self.handshake()).saturating_add(accepting))
     }
 

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use heartwire_core::Side;
 use heartwire_core::internal::Typed;
+use heartwire_core::internal::returning::MAX_WAIT;
 
-use crate::resume::LONGEST_WAIT;
 use crate::view::{View, name_of, peer_of};
 use crate::{Loss, Plan, Resume};
 
@@ -140,7 +140,7 @@ impl fmt::Display for Warning {
                  up to {} between two attempts, and then as fast as the server accepts them. A \
                  grace of {} is over earlier",
                 Typed(all_back),
-                Typed(LONGEST_WAIT),
+                Typed(MAX_WAIT),
                 Typed(grace)
             ),
         }

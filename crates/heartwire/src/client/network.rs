@@ -46,6 +46,7 @@ mod linux {
     use std::io;
     use std::os::fd::OwnedFd;
 
+    use heartwire_core::internal::returning::LOOK_EVERY;
     use rustix::io::Errno;
     use rustix::net::{
         AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with,
@@ -68,9 +69,6 @@ mod linux {
 
     /// The attribute of frequent messages about the state of a wireless network.
     const IFLA_WIRELESS: u16 = 11;
-
-    /// How soon a change or a suspend is noticed.
-    const TICK: Duration = Duration::from_secs(1);
 
     /// Maximum number of messages read each time.
     const MAX_READS: usize = 64;
@@ -97,7 +95,7 @@ mod linux {
     impl Watch {
         pub(super) async fn changed(&mut self) {
             loop {
-                sleep(TICK).await;
+                sleep(LOOK_EVERY).await;
                 let was_suspended = core::mem::replace(&mut self.suspended, clock::suspended());
                 let has_changed = self.socket.as_ref().is_some_and(has_changed);
                 if has_changed || self.suspended.saturating_sub(was_suspended) >= MIN_SUSPENDED {

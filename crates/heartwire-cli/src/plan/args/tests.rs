@@ -116,3 +116,15 @@ fn options_of_serve_and_connect_can_be_pasted() {
     assert_eq!(client.policy.peer_interval(), Some(secs(4)));
     assert!(server.policy.echo());
 }
+
+#[test]
+fn plan_counts_with_the_defaults_of_a_server() {
+    let by_default = parse(&[]).unwrap().resume().unwrap().unwrap();
+    let server = Cli::try_parse_from(["heartwire", "serve"]).unwrap().command;
+    let crate::args::Command::Serve(server) = server else { panic!("{server:?}") };
+    let sessions = u64::try_from(server.limits.max_sessions).unwrap();
+    let grace = server.resume.grace().unwrap();
+    let of_server = Resume::new(grace).sessions(sessions).drain(server.drain);
+    assert_eq!(by_default, of_server);
+    assert_eq!(by_default, Resume::new(grace), "the library's own");
+}

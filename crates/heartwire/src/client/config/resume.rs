@@ -4,15 +4,9 @@ use core::time::Duration;
 
 use heartwire_core::Backoff;
 use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::internal::returning::{FIRST_WAIT, MAX_WAIT};
 use heartwire_core::resume::{MAX_WINDOW, MIN_WINDOW};
 use heartwire_core::v1::ResumeOffer;
-
-/// The maximum of the first wait after a connection is lost, which doubles with each attempt: so
-/// that the clients of a path that was lost do not come back in step.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-
-/// The longest wait between two attempts: a session is held for minutes, so that it matters.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// The waits start small again after a link that lasted so long, or that carried anything.
 pub(in crate::client) const STABLE: Duration = MAX_WAIT;

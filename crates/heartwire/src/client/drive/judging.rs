@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use heartwire_core::internal::returning::ANSWER_WITHIN;
 use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::{Instant, Pause};
 
@@ -13,10 +14,6 @@ use crate::world::{Break, Socket as _, World};
 /// Maximum number of reads before a verdict: 1 MiB of data may come before the beat that says that
 /// the server hears this client. The limit keeps a flood from delaying a verdict without end.
 const READS_BEFORE_JUDGING: usize = 64;
-
-/// How long the server's kernel has to acknowledge something after the network has changed: time
-/// for four retransmissions on a path of 200 ms.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// After a pause of this length the network may have changed too: the machine may have been
 /// suspended or moved.

@@ -7,6 +7,7 @@ use super::admission::addresses::AddressCounts;
 use super::admission::denials::Denials;
 use super::admission::names::Names;
 use super::config::ServerConfig;
+use super::handle::{Handle, Shared};
 use super::handler::Handler;
 use super::listener::{Listener, Places};
 use super::mailbox::Mailbox;
@@ -14,7 +15,6 @@ use super::resume::{AwayCount, Run};
 use super::shard::{HandOver, Inlets, Shard, ShardConfig};
 use super::stats::{Counters, TurnCounters};
 use super::tombstones::Tombstones;
-use super::{Handle, Shared};
 use crate::world::ServerWorld;
 
 /// The world and the sockets of one shard.

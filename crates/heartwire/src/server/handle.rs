@@ -1,0 +1,276 @@
+//! What other threads do with a running server.
+
+use std::sync::Arc;
+
+use heartwire_core::internal::codec;
+use heartwire_core::v1::RetryHint;
+use tokio::sync::mpsc;
+
+use super::admission::addresses::AddressCounts;
+use super::admission::denials::Denials;
+use super::admission::names::Names;
+use super::auth::Tokens;
+use super::error::CommandError;
+use super::event::SessionInfo;
+use super::id::SessionId;
+use super::listener::Places;
+use super::mailbox::{Command, Mailbox};
+use super::resume::{AwayCount, Run};
+use super::sender::Sender;
+use super::stats::{Counters, Stats, TurnCounters};
+use super::tombstones::Tombstones;
+use crate::kernel::KernelOptions;
+use crate::tls::SharedServerTls;
+
+/// A handle that sends commands to a server from any thread. It does not keep the server running.
+#[derive(Clone, Debug)]
+pub struct Handle(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) places: Places,
+    pub(super) away: AwayCount,
+    pub(super) run: Run,
+    pub(super) tombstones: Tombstones,
+    pub(super) counters: Counters,
+    pub(super) turns: Vec<TurnCounters>,
+    pub(super) kernel: KernelOptions,
+    pub(super) max_queue: usize,
+    /// The longest frame in a session that can be resumed.
+    pub(super) longest_resumable: usize,
+    pub(super) tokens: Option<Tokens>,
+    pub(super) tls: Option<SharedServerTls>,
+    pub(super) addresses: AddressCounts,
+    pub(super) names: Names,
+    pub(super) denials: Denials,
+}
+
+impl Handle {
+    /// Sends `data` to a session as one frame. The data is copied and passed to the session's
+    /// shard, which drops it if the session has ended by then. A session that outlives its
+    /// connections ends with [`Reason::Overflow`](crate::Reason::Overflow) if its window has no
+    /// room.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::TooLong`], [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was
+    /// sent then. The shard drops a frame that is longer than the client says it accepts; from
+    /// within a [`Handler`](super::Handler) that is an error at once.
+    pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+        self.frame_len(data)?;
+        self.post(id, Command::Send { id, data: data.to_vec(), room: None })
+    }
+
+    /// A sender for one session, which waits while that has no room. It does not keep the session.
+    /// Use one for a session, and nothing else to send to it: what this handle sends does not wait
+    /// behind it.
+    #[must_use]
+    pub fn sender(&self, id: SessionId) -> Sender {
+        Sender::new(self.clone(), id)
+    }
+
+    /// Says that this end sends no more to a session, after the data that was sent. The client can
+    /// go on sending. When both ends have said so, and have taken over everything, the session ends
+    /// with [`Reason::Done`](crate::Reason::Done). Does nothing if the session ends with its
+    /// connection, see [`ServerConfig::resume`](super::ServerConfig::resume).
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn end(&self, id: SessionId) -> Result<(), CommandError> {
+        self.post(id, Command::End { id })
+    }
+
+    /// Sends `data` as one frame to every session that is online when its shard takes the command.
+    /// Slow readers are disconnected.
+    ///
+    /// An application that reads [`Events`](super::Events) may not have read the `Online` of such a
+    /// session yet: a client can get a broadcast before the application knows of it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if a shard had no
+    /// room for the command: its sessions get nothing. After a shutdown there is no session to send
+    /// to, which is not an error.
+    pub fn broadcast(&self, data: &[u8]) -> Result<(), CommandError> {
+        self.frame_len(data)?;
+        let data: Arc<[u8]> = data.into();
+        let mut result = Ok(());
+        for mailbox in &self.0.mailboxes {
+            let posted = mailbox.post(Command::Broadcast { data: Arc::clone(&data) });
+            // A shard that has ended has no sessions.
+            result = result.and(posted.or_else(|error| match error {
+                CommandError::Gone => Ok(()),
+                CommandError::Busy
+                | CommandError::TooLong
+                | CommandError::SlowReader
+                | CommandError::Full
+                | CommandError::Ended
+                | CommandError::NotResumable => Err(error),
+            }));
+        }
+        result
+    }
+
+    /// Disconnects a client ([`Reason::Kicked`](crate::Reason::Kicked)) and tells it not to
+    /// reconnect. Does nothing if the session has ended by the time its shard sees the command.
+    ///
+    /// A Heartwire client obeys and ends, unless
+    /// [`even_if_rejected`](crate::client::Reconnect::even_if_rejected) is set. A client on
+    /// protocol v0 cannot be told and reconnects, and so may a hostile one: remove its
+    /// [token](super::auth::Tokens) first, then it is rejected.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn kick(&self, id: SessionId) -> Result<(), CommandError> {
+        self.kick_with(id, RetryHint::Never, "")
+    }
+
+    /// Disconnects a client as [`kick`](Self::kick) does, and tells it when to reconnect and why it
+    /// was disconnected. `detail` is cut to [`MAX_DETAIL_LEN`](crate::v1::MAX_DETAIL_LEN) bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn kick_with(
+        &self,
+        id: SessionId,
+        retry: RetryHint,
+        detail: &str,
+    ) -> Result<(), CommandError> {
+        self.post(id, Command::Kick { id, retry, detail: detail.into() })
+    }
+
+    /// The number of sessions with a connection now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.places.sessions()
+    }
+
+    /// The number of sessions that are away now: their clients have lost their connection, and may
+    /// come back.
+    #[must_use]
+    pub fn away(&self) -> usize {
+        self.0.away.get()
+    }
+
+    /// All sessions, in no particular order, once every shard has had its next turn. Shards that
+    /// are too busy to take the command are left out.
+    pub async fn list(&self) -> Vec<SessionInfo> {
+        let mut replies = self.ask_for_lists();
+        let mut all = Vec::new();
+        while let Some(list) = replies.recv().await {
+            all.extend(list);
+        }
+        all
+    }
+
+    /// [`list`](Self::list) for threads without an async runtime: it blocks the thread. Do not call
+    /// it from a [`Handler`](super::Handler), whose own shard would wait for itself.
+    ///
+    /// # Panics
+    ///
+    /// In an async task of tokio, as tokio's own blocking functions do.
+    #[must_use]
+    pub fn blocking_list(&self) -> Vec<SessionInfo> {
+        let mut replies = self.ask_for_lists();
+        core::iter::from_fn(|| replies.blocking_recv()).flatten().collect()
+    }
+
+    /// Asks every shard for its sessions. The replies end when all have replied or ended.
+    fn ask_for_lists(&self) -> mpsc::UnboundedReceiver<Vec<SessionInfo>> {
+        let (reply, replies) = mpsc::unbounded_channel();
+        for mailbox in &self.0.mailboxes {
+            // A shard that takes no command sends no reply, so there is nothing to wait for.
+            let _ = mailbox.post(Command::List { reply: reply.clone() });
+        }
+        replies
+    }
+
+    /// The server's counters since it started.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.counters.read(&self.0.turns)
+    }
+
+    /// Shuts the server down: it stops accepting at once, sends queued data for at most
+    /// [`ServerConfig::drain`](super::ServerConfig::drain), and ends every session with
+    /// [`Reason::Shutdown`](crate::Reason::Shutdown). Repeated calls do nothing.
+    pub fn shutdown(&self) {
+        self.0.mailboxes.iter().for_each(Mailbox::shutdown);
+    }
+
+    /// The length of `data` as one frame, if that fits into a session's queue or window.
+    pub(super) fn frame_len(&self, data: &[u8]) -> Result<usize, CommandError> {
+        let header = codec::data_header(data.len()).ok_or(CommandError::TooLong)?;
+        Some(header.len() + data.len())
+            .filter(|&len| len <= self.0.max_queue.max(self.0.longest_resumable))
+            .ok_or(CommandError::TooLong)
+    }
+
+    pub(super) fn max_queue(&self) -> usize {
+        self.0.max_queue
+    }
+
+    fn post(&self, id: SessionId, command: Command) -> Result<(), CommandError> {
+        self.mailbox(id.shard()).ok_or(CommandError::Gone)?.post(command)
+    }
+
+    pub(super) fn mailbox(&self, shard: usize) -> Option<&Mailbox> {
+        self.0.mailboxes.get(shard)
+    }
+
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        self.0.tokens.as_ref()
+    }
+
+    pub(super) fn tls(&self) -> Option<&SharedServerTls> {
+        self.0.tls.as_ref()
+    }
+
+    pub(super) fn addresses(&self) -> &AddressCounts {
+        &self.0.addresses
+    }
+
+    pub(super) fn denials(&self) -> &Denials {
+        &self.0.denials
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.0.names
+    }
+
+    pub(super) fn away_count(&self) -> &AwayCount {
+        &self.0.away
+    }
+
+    pub(super) fn run(&self) -> &Run {
+        &self.0.run
+    }
+
+    pub(super) fn tombstones(&self) -> &Tombstones {
+        &self.0.tombstones
+    }
+
+    pub(super) fn places(&self) -> &Places {
+        &self.0.places
+    }
+
+    /// Publishes how many turns a shard has had and how many timers it has set.
+    pub(super) fn count_turns(&self, shard: usize, turns: u64, timers: u64) {
+        if let Some(counters) = self.0.turns.get(shard) {
+            counters.publish(turns, timers);
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Kernel options for the sockets of sessions.
+    pub(super) fn kernel(&self) -> &KernelOptions {
+        &self.0.kernel
+    }
+}

@@ -111,7 +111,7 @@ impl OutageArgs {
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ServeArgs {
     /// A service: its name, and its address (HOST:PORT, a path of a Unix socket, or - for this
-    /// program's standard input and output, once). Can be repeated; in one value, separated by semicolons.
+    /// program's standard input and output, once). Can be repeated, also with semicolons.
     ///
     /// Options follow after commas: grace=30s ends a connection of this service when it has been
     /// without one between the ends for so long; proxy=v2 tells the service the client's address

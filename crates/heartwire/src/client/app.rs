@@ -50,7 +50,7 @@ impl App {
         dropped
     }
 
-    /// Drops every message whose writing has not begun, in a session that goes on only to be closed.
+    /// Drops every message whose writing has not begun: the session goes on only to be closed.
     pub(super) fn drop_unwritten(&mut self) {
         self.outbox.drop_unwritten();
         self.pending.clear();

@@ -5,9 +5,9 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::{PATIENCE, ms};
+use crate::{PATIENCE, ms, wait_until};
 
 /// A child process, killed at the end of its test.
 #[derive(Debug)]
@@ -33,9 +33,14 @@ impl Process {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Stops it (SIGSTOP).
+    /// Stops it (SIGSTOP), and waits until it has stopped: on a busy machine its threads run on for
+    /// a while.
+    #[track_caller]
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let its_stop = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let pid = WaitId::Pid(Pid::from_child(&self.0));
+        wait_until("it stops", || waitid(pid.clone(), its_stop).unwrap().is_some());
     }
 
     /// Freezes it for `time` while it waits for something, because only then can it detect the
@@ -62,6 +67,25 @@ impl Process {
             }
             assert!(Instant::now() < deadline, "the process is still there after {PATIENCE:?}");
             thread::sleep(ms(2));
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn frozen_process_does_nothing_more() {
+        let process = Process::spawn(Command::new("sh").args(["-c", "while :; do :; done"]));
+        for round in 0..50 {
+            process.freeze();
+            let state = fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap();
+            assert!(state.contains(") T "), "round {round}: {state}");
+            process.thaw();
+            thread::sleep(ms(1));
         }
     }
 }

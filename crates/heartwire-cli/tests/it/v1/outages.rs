@@ -84,7 +84,9 @@ fn a_session_is_given_up_after_its_grace_and_counts_what_it_did_not_deliver() {
     assert_eq!(server.event("answer")["ok"], true);
     proxy.hang_up();
     let away = server.event("away");
-    assert_eq!((away.text("reason"), away.number("within_ms")), ("closed_by_peer", 1000.0));
+    assert_eq!(away.number("within_ms"), 1000.0);
+    // With a reset, if the proxy had not read the message yet.
+    assert!(["closed_by_peer", "reset"].contains(&away.text("reason")), "{away:?}");
     let offline = server.event("offline");
     assert_eq!((offline.text("reason"), offline.text("name")), ("not_back", "bob"));
     let undelivered = ["undelivered", "undelivered_bytes"].map(|field| offline.count(field));

@@ -234,7 +234,8 @@ mod tests {
     fn a_line_of_the_token_file_can_list_services() {
         let services = [service("ssh=h:1"), service("db=h:2")];
         let text = "# all\nann 0123456789abcdef\n\"bob b\" 0123456789abcdef0 ssh,db\n\
-                    carl 0123456789abcdef1 db\ncarl 0123456789abcdef2 ssh\n\ndora 0123456789abcdef3 db";
+                    carl 0123456789abcdef1 db\ncarl 0123456789abcdef2 ssh\n\n\
+                    dora 0123456789abcdef3 db";
         let (tokens, grants) = parse(text, &services).unwrap();
         assert_eq!(Tokens::parse(&tokens).unwrap().count(), 5);
         let grants = Grants(Arc::new(RwLock::new(grants)));

@@ -26,7 +26,7 @@ pub(crate) use error::{Detail, TlsError, TlsFailure};
 pub(crate) use fault::CertificateFault;
 pub(crate) use fault::TlsFault;
 pub use server::{ServerTls, SharedServerTls};
-pub(crate) use session::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
+pub(crate) use session::{MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
 
 /// ALPN protocol name (RFC 7301), which detects a connection to a port of another protocol. A peer
 /// without ALPN is accepted.

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read};
 
 use super::runtime::Stream;
-use crate::tls::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsFailure, TlsSession};
+use crate::tls::{MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsFailure, TlsSession};
 use crate::world::Socket;
 
 /// A socket with or without TLS. Nothing here blocks, unless stated.
@@ -81,16 +81,11 @@ impl<S: Socket> Transport<S> {
         self.tls.as_ref().is_some_and(|tls| !tls.has_partial())
     }
 
-    /// Writes bytes from the front, with TLS as one record. Returns how many were taken; what the
-    /// kernel has not taken of a record is [flushed](Self::flush) later.
+    /// Writes bytes from the front. Returns how many were taken; with TLS, what the kernel has not
+    /// taken of its records is [flushed](Self::flush) later.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.write_vectored(slices) };
-        let mut record = Vec::new();
-        for slice in slices {
-            let room = MAX_RECORD - record.len();
-            record.extend_from_slice(slice.get(..room).unwrap_or(slice));
-        }
-        tls.write(&mut self.socket, &record)
+        tls.write_vectored(&mut self.socket, slices)
     }
 
     /// Writes TLS records that the kernel has not taken yet.

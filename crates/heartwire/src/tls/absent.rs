@@ -4,7 +4,7 @@ pub(crate) mod error;
 #[expect(dead_code, reason = "most faults are found by TLS itself")]
 mod fault;
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 pub(crate) use error::{Detail, TlsError, TlsFailure};
 #[cfg(test)]
@@ -12,7 +12,6 @@ pub(crate) use fault::CertificateFault;
 pub(crate) use fault::TlsFault;
 
 pub(crate) const RECORD_OVERHEAD: usize = 0;
-pub(crate) const MAX_RECORD: usize = 0;
 pub(crate) const MIN_READ_LEN: usize = 1;
 
 #[derive(Clone, Debug)]
@@ -88,6 +87,14 @@ impl TlsSession {
     }
 
     pub(crate) fn write(&mut self, _socket: &mut impl Write, _plain: &[u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    pub(crate) fn write_vectored(
+        &mut self,
+        _socket: &mut impl Write,
+        _slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
         match *self {}
     }
 

@@ -1,7 +1,7 @@
 //! One end of a TLS connection, between a socket and its driver.
 
 use core::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 
 use super::diagnose;
 use super::error::TlsFailure;
@@ -15,6 +15,10 @@ pub(crate) const RECORD_OVERHEAD: usize = 22;
 
 /// The longest plaintext of one record (RFC 8446, section 5.1).
 pub(crate) const MAX_RECORD: usize = 16 * 1024;
+
+/// The longest plaintext that is encrypted and written at once: four full records. A peer that
+/// keeps up sleeps until the next system call, and each of them takes the time to wake it.
+pub(crate) const MAX_WRITE: usize = 4 * MAX_RECORD;
 
 /// Maximum bytes that a peer can make a session keep: a record or a handshake message can only be
 /// processed when it is complete. The longest message is a certificate chain, and chains of more
@@ -34,11 +38,12 @@ pub(crate) const MIN_READ_LEN: usize = MAX_RECORD + MAX_PENDING;
 ///   [`has_more`](Self::has_more) says that there is none.
 /// - After reads, and when the socket is writable, [`flush`](Self::flush) if it
 ///   [`wants_write`](Self::wants_write). If that is not all, wait for the socket to be writable.
-/// - [`write`](Self::write) what is to be sent, a frame at a time, so that each costs one record.
+/// - [`write`](Self::write) what is to be sent, as much at a time as there is: that takes the
+///   fewest records and system calls.
 /// - At the end, [`close`](Self::close) and flush, so that the peer can tell a close from a cut.
 ///
 /// An idle session keeps no bytes. Kept bytes are bounded: at most [`MAX_PENDING`] of incomplete
-/// ciphertext, and one record and a handshake that the socket did not take.
+/// ciphertext, and of what the socket did not take, a handshake and the records of one write.
 pub(crate) struct TlsSession {
     machine: Machine,
     /// Received ciphertext that is incomplete.
@@ -214,29 +219,83 @@ impl TlsSession {
         self.inbound.capacity() + self.outbound.capacity()
     }
 
-    /// Encrypts up to [`MAX_RECORD`] bytes from the front of `plain` as one record, and writes as
-    /// much of it as the socket takes. The rest is kept, and the next call writes it first.
+    /// Encrypts up to [`MAX_WRITE`] bytes from the front of `plain`, in records that are as long as
+    /// possible, and writes as much of them as the socket takes. The rest is kept, and the next
+    /// call writes it first.
     ///
     /// Returns how many bytes of `plain` were taken; do not pass them again.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::WouldBlock`] during the handshake, and while the socket has not taken the
-    /// last record; nothing of `plain` was taken then. [`io::ErrorKind::BrokenPipe`] after a fault
+    /// last records; nothing of `plain` was taken then. [`io::ErrorKind::BrokenPipe`] after a fault
     /// and after [`close`](Self::close). Otherwise the socket's error, which ends the connection.
     pub(crate) fn write(&mut self, socket: &mut impl Write, plain: &[u8]) -> io::Result<usize> {
+        let plain = plain.get(..MAX_WRITE).unwrap_or(plain);
+        self.begin_write(socket, plain.len())?;
+        for record in plain.chunks(MAX_RECORD) {
+            self.seal(record)?;
+        }
+        self.end_write(socket, plain.len())
+    }
+
+    /// The same for several slices: their bytes in a row, in as few records.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write).
+    pub(crate) fn write_vectored(
+        &mut self,
+        socket: &mut impl Write,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let len = slices.iter().map(|slice| slice.len()).sum::<usize>().min(MAX_WRITE);
+        self.begin_write(socket, len)?;
+        let mut record = Vec::with_capacity(len.min(MAX_RECORD));
+        let mut left = len;
+        for slice in slices {
+            let mut plain = slice.get(..left).unwrap_or(slice);
+            left -= plain.len();
+            while !plain.is_empty() {
+                let (part, rest) = plain.split_at(plain.len().min(MAX_RECORD - record.len()));
+                record.extend_from_slice(part);
+                plain = rest;
+                if record.len() == MAX_RECORD {
+                    self.seal(&record)?;
+                    record.clear();
+                }
+            }
+        }
+        if !record.is_empty() {
+            self.seal(&record)?;
+        }
+        self.end_write(socket, len)
+    }
+
+    /// Makes room for records with `len` bytes of plaintext, once the last ones were written.
+    fn begin_write(&mut self, socket: &mut impl Write, len: usize) -> io::Result<()> {
         if !self.flush(socket)? || self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let record = plain.get(..MAX_RECORD).unwrap_or(plain);
-        if record.is_empty() {
-            return Ok(0);
+        self.outbound.reserve_exact(len + len.div_ceil(MAX_RECORD) * RECORD_OVERHEAD);
+        Ok(())
+    }
+
+    /// Writes sealed records with `len` bytes of plaintext. If the socket takes a part and fails,
+    /// the peer may receive some of them: then all counts as taken, and the next call fails.
+    fn end_write(&mut self, socket: &mut impl Write, len: usize) -> io::Result<usize> {
+        match self.flush(socket) {
+            Err(error) if self.written == 0 => Err(error),
+            Ok(_) | Err(_) => Ok(len),
         }
-        if !self.encrypt(Outgoing::Data(record))? {
-            return Err(io::ErrorKind::BrokenPipe.into());
+    }
+
+    fn seal(&mut self, record: &[u8]) -> io::Result<()> {
+        if self.encrypt(Outgoing::Data(record))? {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
         }
-        self.flush(socket)?;
-        Ok(record.len())
     }
 
     /// Writes waiting ciphertext as far as the socket takes it. Returns whether that was all.

@@ -1,7 +1,7 @@
 //! Memory of a TLS session: when idle, and at most.
 
 use crate::tls::SharedServerTls;
-use crate::tls::session::{MAX_PENDING, MAX_RECORD, MIN_READ_LEN, Received, TlsSession};
+use crate::tls::session::{MAX_PENDING, MAX_RECORD, MAX_WRITE, MIN_READ_LEN, Received, TlsSession};
 use allocation_counter::measure;
 
 use super::certificates::{Authority, Serve as _, Trust as _};
@@ -172,17 +172,17 @@ fn a_handshake_without_end_takes_no_more_than_the_bound_says() {
 }
 
 #[test]
-fn a_full_socket_leaves_a_record_behind_at_most() {
+fn a_full_socket_leaves_the_records_of_one_write_behind_at_most() {
     let mut metered = Metered::online();
     let idle = metered.held;
     metered.to_client.capacity = metered.to_client.bytes.len() + 10;
-    let record = i64::try_from(MAX_RECORD).unwrap();
+    let most = i64::try_from(MAX_WRITE).unwrap();
     let mut taken = 0;
     for _ in 0..100 {
         metered.count(|this| {
             taken += this.server.write(&mut this.to_client, &[0; 100_000]).unwrap_or(0);
         });
-        assert!(metered.held <= idle + record + 1024, "{}", metered.held - idle);
+        assert!(metered.held <= idle + most + 1024, "{}", metered.held - idle);
     }
-    assert_eq!(taken, MAX_RECORD);
+    assert_eq!(taken, MAX_WRITE);
 }

@@ -11,13 +11,21 @@ pub(super) struct Pipe {
     pub(super) capacity: usize,
     /// How many bytes it takes or gives at a time.
     pub(super) portion: usize,
+    /// How often something was written.
+    pub(super) writes: usize,
     /// The writer has closed it.
     pub(super) closed: bool,
 }
 
 impl Default for Pipe {
     fn default() -> Self {
-        Self { bytes: VecDeque::new(), capacity: usize::MAX, portion: usize::MAX, closed: false }
+        Self {
+            bytes: VecDeque::new(),
+            capacity: usize::MAX,
+            portion: usize::MAX,
+            writes: 0,
+            closed: false,
+        }
     }
 }
 
@@ -40,6 +48,7 @@ impl Write for Pipe {
         if len == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.writes += 1;
         self.bytes.extend(&bytes[..len]);
         Ok(len)
     }

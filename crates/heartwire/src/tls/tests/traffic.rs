@@ -1,8 +1,8 @@
 //! All written bytes arrive, however sockets split them.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 
-use crate::tls::session::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received};
+use crate::tls::session::{MAX_RECORD, MAX_WRITE, MIN_READ_LEN, RECORD_OVERHEAD, Received};
 
 use super::rig::{Pair, write_all};
 
@@ -24,6 +24,71 @@ fn a_write_costs_a_records_overhead_and_no_more() {
         assert_eq!(pair.to_server.bytes.len(), len + records * RECORD_OVERHEAD, "{len}");
         pair.run();
         assert_eq!(pair.server.take_heard(), pattern(len));
+    }
+}
+
+#[test]
+fn records_that_are_written_at_once_cost_one_system_call() {
+    let mut pair = Pair::online();
+    let long = pattern(MAX_WRITE + 1000);
+    for (from, len) in [(0, MAX_WRITE), (MAX_WRITE, 1000)] {
+        let calls = pair.to_server.writes;
+        let written = pair.client.session.write(&mut pair.to_server, &long[from..]);
+        assert_eq!((written.unwrap(), pair.to_server.writes - calls), (len, 1));
+    }
+    pair.run();
+    assert_eq!(pair.server.take_heard(), long);
+}
+
+#[test]
+fn slices_are_written_like_their_bytes_in_a_row() {
+    let mut pair = Pair::online();
+    for (len, part) in [
+        (1, 1),
+        (1000, 8),
+        (MAX_RECORD, MAX_RECORD - 1),
+        (MAX_RECORD + 8, 100),
+        (50_000, 50_000),
+        (MAX_WRITE + 1000, MAX_RECORD + 8),
+    ] {
+        let bytes = pattern(len);
+        // Every other slice is empty.
+        let slices = bytes.chunks(part).flat_map(|part| [IoSlice::new(part), IoSlice::new(&[])]);
+        let slices: Vec<_> = slices.collect();
+        let calls = pair.to_server.writes;
+        let written = pair.client.session.write_vectored(&mut pair.to_server, &slices).unwrap();
+        assert_eq!((written, pair.to_server.writes - calls), (len.min(MAX_WRITE), 1), "{len}");
+        let records = written.div_ceil(MAX_RECORD);
+        assert_eq!(pair.to_server.bytes.len(), written + records * RECORD_OVERHEAD, "{len}");
+        pair.run();
+        assert_eq!(pair.server.take_heard(), &bytes[..written], "{len}");
+    }
+}
+
+/// A socket that takes so many bytes and then fails.
+struct Failing(usize);
+
+impl io::Write for Failing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = bytes.len().min(self.0);
+        self.0 -= len;
+        if len > 0 { Ok(len) } else { Err(ErrorKind::ConnectionReset.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_write_that_may_have_arrived_counts_as_taken() {
+    for (takes, taken) in [(0, None), (MAX_RECORD + 100, Some(2 * MAX_RECORD))] {
+        let mut pair = Pair::online();
+        let mut socket = Failing(takes);
+        let written = pair.client.session.write(&mut socket, &pattern(2 * MAX_RECORD));
+        assert_eq!(written.ok(), taken);
+        let error = pair.client.session.write(&mut socket, &[0; 8]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 }
 
@@ -59,7 +124,7 @@ fn a_narrow_socket_loses_nothing_and_leaves_little_waiting() {
         while written < long.len() {
             match pair.client.session.write(&mut pair.to_server, &long[written..]) {
                 Ok(len) => {
-                    assert!(len > 0 && len <= MAX_RECORD);
+                    assert!(len > 0 && len <= MAX_WRITE);
                     written += len;
                 }
                 Err(error) => {
@@ -68,8 +133,9 @@ fn a_narrow_socket_loses_nothing_and_leaves_little_waiting() {
                     pair.server.turn(&mut pair.to_server, &mut pair.to_client);
                 }
             }
-            assert!(pair.client.session.queued() <= MAX_RECORD + RECORD_OVERHEAD);
-            if capacity < 100 && written > 40_000 {
+            let records = MAX_WRITE / MAX_RECORD;
+            assert!(pair.client.session.queued() <= MAX_WRITE + records * RECORD_OVERHEAD);
+            if capacity < 100 && written > 100_000 {
                 break;
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::line::{Connection, How, Line};
-use crate::output::{Millis, print_event};
+use crate::output::Millis;
 
 /// How long the service may take to be reached, from the local program's connection on. Then that
 /// is reset, so that the program can try again.
@@ -43,8 +43,8 @@ impl Carried {
         self.away.fetch_add(u64::try_from(away.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    pub(super) fn tell_closed(&self, of: Connection, how: How, detail: Option<String>) {
-        print_event(&Line::Closed {
+    pub(super) fn closed(&self, of: Connection, how: How, detail: Option<String>) -> Line {
+        Line::Closed {
             of,
             how,
             detail,
@@ -53,7 +53,7 @@ impl Carried {
             lasted_ms: Millis(self.lasted()),
             outages: self.outages.load(Relaxed),
             away_ms: Millis(Duration::from_millis(self.away.load(Relaxed))),
-        });
+        }
     }
 }
 

@@ -25,9 +25,10 @@ use super::local::{Listener, Local, Place};
 use super::{MAX_UNSENT, offer, open, outages, rest_after};
 use crate::connect::{is_local, read_token, read_token_and_warn};
 use crate::exit::{Exit, Usage};
-use crate::output::{Millis, print_event, warn};
+use crate::output::{Millis, inform, print_event, warn};
 use crate::serve::raise_open_files;
-use crate::signals::{Look, Stop};
+use crate::signals::{Hangup, Look, Stop};
+use crate::values::Format;
 
 /// How long a reset may take to reach the far end; during an outage it waits for the grace.
 const ABORT_WITHIN: Duration = Duration::from_secs(5);
@@ -42,12 +43,14 @@ pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         name: args.name.clone(),
         clients: Mutex::default(),
         next: AtomicU64::new(0),
+        tell: Tell { is_quiet: args.stdio && args.format.format() == Format::Text },
     });
     let listen = checked_place(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         let stop = Stop::listen()?;
         tokio::spawn(Arc::clone(&near).watch(Look::listen()?));
+        tokio::spawn(pass_over(Hangup::listen()?));
         let listener = match listen {
             Some(place) => Some(
                 Listener::bind(place)
@@ -57,7 +60,7 @@ pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             None => None,
         };
         let places = listener.as_ref().map(Listener::place).transpose()?;
-        print_event(&Line::Listening {
+        near.tell.line(&Line::Listening {
             addresses: places.iter().map(ToString::to_string).collect(),
             services: vec![args.service.clone()],
             far: Some(args.target()),
@@ -142,6 +145,14 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
     })
 }
 
+/// SIGHUP does not end a near end: each connection reads its files when they have changed.
+async fn pass_over(mut hangup: Hangup) {
+    loop {
+        hangup.signal().await;
+        inform("the token and the certificates are read anew for each connection");
+    }
+}
+
 /// What all connections share.
 struct Near {
     config: ClientConfig,
@@ -150,6 +161,22 @@ struct Near {
     /// For [changes of the network](Self::watch).
     clients: Mutex<HashMap<u64, Client>>,
     next: AtomicU64,
+    tell: Tell,
+}
+
+/// Prints lines. With standard input and output as the connection the terminal belongs to another
+/// program, such as ssh: there only what is not [routine](Line::is_routine), unless it is JSON.
+#[derive(Clone, Copy)]
+struct Tell {
+    is_quiet: bool,
+}
+
+impl Tell {
+    fn line(self, line: &Line) {
+        if !self.is_quiet || !line.is_routine() {
+            print_event(line);
+        }
+    }
 }
 
 impl Near {
@@ -254,7 +281,8 @@ impl Near {
         self.lock().insert(key, client.clone());
         let carried = Carried::new();
         let of = self.of(None, peer);
-        let carrier = Carrier { client: client.clone(), events, of, grace: None };
+        let tell = self.tell;
+        let carrier = Carrier { client: client.clone(), events, of, grace: None, tell };
         let end = carrier.carry(&self.service, local, &carried).await;
         client.closed().await;
         self.lock().remove(&key);
@@ -269,6 +297,7 @@ struct Carrier {
     of: Connection,
     /// How long the connection survives an outage.
     grace: Option<Duration>,
+    tell: Tell,
 }
 
 impl Carrier {
@@ -282,10 +311,10 @@ impl Carrier {
         if let Err(detail) = opened {
             drop(local);
             self.client.abort();
-            print_event(&Line::Refused { of: self.of, detail });
+            self.tell.line(&Line::Refused { of: self.of, detail });
             return None;
         }
-        print_event(&Line::Opened {
+        self.tell.line(&Line::Opened {
             of: self.of.clone(),
             after_ms: Millis(carried.lasted()),
             grace_ms: Millis(self.grace.unwrap_or_default()),
@@ -318,7 +347,7 @@ impl Carrier {
         }
         // Before the far end is told, which may take as long as an outage.
         drop(local);
-        carried.tell_closed(self.of, how, detail);
+        self.tell.line(&carried.closed(self.of, how, detail));
         Some(how)
     }
 
@@ -385,13 +414,13 @@ impl Carrier {
                     let within = self.grace.map_or(within, |grace| grace.min(within));
                     until = Some(Instant::now() + within);
                     let (of, within_ms) = (self.of.clone(), Millis(within));
-                    print_event(&Line::Away { of, reason, within_ms });
+                    self.tell.line(&Line::Away { of, reason, within_ms });
                 }
                 Some(Event::Back { after, replayed, .. }) => {
                     until = None;
                     carried.handle_back(after);
                     let (of, away_ms) = (self.of.clone(), Millis(after));
-                    print_event(&Line::Back { of, away_ms, replayed });
+                    self.tell.line(&Line::Back { of, away_ms, replayed });
                 }
                 Some(Event::Offline { reason, bye, .. }) => {
                     return how(reason, bye.map(|bye| bye.detail));

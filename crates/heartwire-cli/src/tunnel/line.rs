@@ -196,6 +196,17 @@ impl fmt::Display for How {
     }
 }
 
+impl Line {
+    /// Whether it says that all is well: not of interest on a terminal whose user runs another
+    /// program over this one.
+    pub(super) const fn is_routine(&self) -> bool {
+        matches!(
+            self,
+            Self::Listening { .. } | Self::Opened { .. } | Self::Closed { how: How::Done, .. }
+        )
+    }
+}
+
 impl Outages {
     /// `noticed`: the latest that an outage is noticed.
     pub(super) const fn new(

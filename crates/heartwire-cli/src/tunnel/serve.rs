@@ -470,7 +470,7 @@ impl Serving {
             end_session(&handle, id, "reset by the service").await;
         }
         drop(local);
-        carried.tell_closed(of, how, detail);
+        print_event(&carried.closed(of, how, detail));
     }
 }
 

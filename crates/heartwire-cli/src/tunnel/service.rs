@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use core::str::FromStr;
 use core::time::Duration;
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,6 +17,9 @@ use super::local::Local;
 use super::open::{MAX_NAME_LEN, is_name};
 use crate::exit::Usage;
 use crate::values::duration;
+
+/// The longest token file, in bytes: 100,000 lines of 600.
+const MAX_LEN: u64 = 60_000_000;
 
 /// A service that near ends can reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,8 +139,10 @@ impl Grants {
     pub(super) fn read(path: &Path, services: &[Service]) -> Result<(Tokens, Self), Usage> {
         let cannot =
             |why: String| Usage(format!("cannot use the tokens in {}: {why}", path.display()));
-        let text = fs::read_to_string(path)
-            .map_err(|error| Usage(format!("cannot read {}: {error}", path.display())))?;
+        let mut text = String::new();
+        // An endless file, such as a device, must not fill the memory.
+        let read = File::open(path).and_then(|file| file.take(MAX_LEN).read_to_string(&mut text));
+        read.map_err(|error| Usage(format!("cannot read {}: {error}", path.display())))?;
         let (tokens, grants) = parse(&text, services).map_err(cannot)?;
         let tokens = Tokens::parse(&tokens).map_err(|error| cannot(error.to_string()))?;
         if !tokens.are_all_for_one_name() {

@@ -34,7 +34,8 @@ impl Admission {
     pub const MAX_SESSIONS: usize = 100_000;
     /// Default for [`max_pending`](Self::max_pending) where clients send first and at once: with
     /// tokens, with TLS, and on protocol v1 only. An honest client waits for a round trip or two;
-    /// 4,096 that wait 200 ms each are 20,000 per second.
+    /// 4,096 that wait 400 ms each are 10,240 per second, more than the default
+    /// [`accept_rate`](Self::accept_rate).
     pub const MAX_PENDING: usize = 4096;
     /// Default for [`stale_after`](Self::stale_after): half of a client's default handshake
     /// timeout. The other half is left for the network and the handshake.
@@ -56,9 +57,11 @@ impl Admission {
         self
     }
 
-    /// Maximum number of pending clients, which have connected and are not accepted yet. Beyond it
-    /// the server drops those that have waited longest, so that a flood of silent clients cannot
-    /// lock others out. Default with tokens, with TLS, and on v1 only:
+    /// Maximum number of pending clients, which have connected and are not accepted yet. With so
+    /// many, the server drops one for each new client, so that a flood of silent clients cannot
+    /// lock others out: one that has said nothing for 400 ms, or else one that has said something
+    /// and was pending for a second, those first that have waited longest. If there is neither,
+    /// new clients wait in the kernel. Default with tokens, with TLS, and on v1 only:
     /// [`MAX_PENDING`](Self::MAX_PENDING), or half of what [sessions](Self::max_sessions) and
     /// descriptors allow if that is less. Default where v0 is accepted: as many as sessions,
     /// because all v0 clients that reconnect after an outage may stay silent for one interval. At
@@ -71,10 +74,11 @@ impl Admission {
         self
     }
 
-    /// The oldest HELLO, or start of a TLS handshake, that is still answered. A client that has
-    /// waited longer has left or is about to: the server tells it to come back (BYE
+    /// The oldest start of a TLS handshake, or HELLO without TLS, that is still answered. A client
+    /// that has waited longer has left or is about to: the server tells it to come back (BYE
     /// [`Full`](heartwire_core::v1::ByeCode::Full); with TLS it only closes the connection), which
-    /// costs little, and has time for others. The age counts from when the last byte arrived in the
+    /// costs little, and has time for others. A TLS handshake that has begun is ended, however
+    /// late: most of its work is done. The age counts from when the last byte arrived in the
     /// kernel, not from when the client connected. Clients on protocol v0 wait without end and are
     /// always accepted.
     ///

@@ -154,6 +154,12 @@ impl<S: Socket> Link<S> {
         self.tls().is_some_and(TlsSession::is_handshaking)
     }
 
+    /// Whether TLS has answered the client's first message, which is most of the work of a
+    /// handshake.
+    pub(super) fn has_answered(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.progress() > 0)
+    }
+
     /// Whether TLS has something to write.
     pub(super) fn wants_write(&self) -> bool {
         self.tls().is_some_and(TlsSession::wants_write)

@@ -214,6 +214,11 @@ impl<S: Socket> Session<S> {
         self.link.entered.is_none() && !self.phase.is_known()
     }
 
+    /// Whether it has said something that was worth an answer: the beginning of TLS, or HELLO.
+    pub(super) fn was_answered(&self) -> bool {
+        self.phase.standing() == Standing::Waiting || self.link.has_answered()
+    }
+
     /// Its slot in the shard, which is also its key in the poller.
     pub(super) fn slot(&self) -> u32 {
         self.id.slot()

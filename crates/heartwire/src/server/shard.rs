@@ -31,6 +31,7 @@ use heartwire_core::{Connection, Instant, Pause, PauseWatch};
 
 pub(super) use self::config::ShardConfig;
 pub(super) use self::hand_over::{Adoptee, HandOver};
+use self::pending::Pending;
 use self::progress::Progress;
 use self::refused::Refused;
 use super::Handle;
@@ -56,9 +57,10 @@ const READ_LEN: usize = 64 * 1024;
 // TLS decrypts in this buffer.
 const _: () = assert!(READ_LEN >= MIN_READ_LEN);
 
-/// Maximum number of reads for TLS handshakes in one turn. One takes 130 µs with an ECDSA key, and
-/// a millisecond with an RSA key: however many clients come at once, beats are read in between.
-const HANDSHAKES_PER_TURN: usize = 32;
+/// Maximum number of TLS handshakes that begin in one turn. One takes 130 µs with an ECDSA key, and
+/// a millisecond with an RSA key, nearly all of it at its beginning: however many clients come at
+/// once, beats are read in between, and handshakes that have begun end first.
+const HANDSHAKES_PER_TURN: usize = 16;
 
 /// An event from the poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +135,9 @@ pub struct Shard<W: ServerWorld, H> {
     /// The waker was used: for commands, to shut down, or to go on reading.
     woken: bool,
     buffer: Box<[u8]>,
-    /// How many reads of this turn are left for TLS handshakes.
+    /// How many TLS handshakes may still begin in this turn.
     handshakes_left: usize,
-    /// Clients that were pending when last checked, the longest waiting first.
-    pending: VecDeque<SessionId>,
+    pending: Pending,
     /// Refused clients that are told why, the oldest first.
     refused: VecDeque<Refused>,
     /// When a shutdown stops waiting for queued bytes.
@@ -220,7 +221,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             handshakes_left: HANDSHAKES_PER_TURN,
-            pending: VecDeque::new(),
+            pending: Pending::default(),
             refused: VecDeque::new(),
             drained_by: None,
             commands_left: 0,
@@ -273,6 +274,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn next_wake(&mut self) -> Wake {
         let has_room = self.application.has_room();
         let takes_newcomers = self.application.has_room_for_newcomers();
+        let room_at = self.room_among_pending_at();
         let agenda = &self.state.agenda;
         // The start of the turn is exact enough: a deadline that has passed since wakes it at once.
         let now = self.awake_at;
@@ -280,6 +282,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let next_end = self.one_by_one.front().map(|&(at, _)| at);
         let next_refused = self.refused.front().map(|refused| refused.until);
         let next_accept = next_accept.filter(|_| takes_newcomers);
+        let next_accept = next_accept.map(|at| room_at.map_or(at, |room_at| room_at.max(at)));
         let deadline =
             [agenda.wheel.next_wake(), self.drained_by, next_end, next_refused, next_accept];
         let deadline = deadline.into_iter().flatten().min();

@@ -24,14 +24,14 @@ use crate::world::{ServerWorld, Socket as _};
 /// Maximum number of clients accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 128;
 
-/// The same in a turn that used up its TLS handshakes: as many as one turn can complete, with two
-/// reads each. Not 0, so that clients that never complete theirs lock out no others.
-const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
+/// The same in a turn that used up its TLS handshakes: as many as one turn can begin. Not 0, so
+/// that clients that never complete theirs lock out no others.
+const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN;
 
 /// A client that has sent nothing for this long is dropped when there is no room for a new one. A
 /// client that sends HELLO at once has done so by then, even if a packet was lost; and the default
 /// rate limit does not admit as many connections per second as there are descriptors.
-const ROOM_AFTER: Duration = Duration::from_secs(1);
+pub(super) const ROOM_AFTER: Duration = Duration::from_secs(1);
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn accept_clients(&mut self) {
@@ -46,7 +46,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some(mut listener) = self.listener.take() else { return };
         let handle = self.state.handle.clone();
         for _ in 0..most {
-            match listener.accept(handle.places(), now, |lack| self.make_room(lack, now)) {
+            if self.room_among_pending_at().is_some_and(|at| at > now) {
+                break;
+            }
+            match listener.accept(handle.places(), now, |lack| self.make_room(lack)) {
                 Accepted::Client(stream, peer) => self.admit(stream, peer, now),
                 Accepted::Refused { cause, first, client } => {
                     self.refused(cause, first);
@@ -64,13 +67,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Makes room for a new client when there is no place or descriptor: closes an ended session, a
     /// pending client that has waited too long, or a lingering socket; for a descriptor, first a
     /// refused client.
-    fn make_room(&mut self, lack: Refusal, now: Instant) -> bool {
+    fn make_room(&mut self, lack: Refusal) -> bool {
         if lack == Refusal::Descriptors && self.drop_refused() {
             return true;
         }
         let before = self.places();
         self.close_ended();
-        if self.places() == before && self.reject_longest_waiting(now, ROOM_AFTER) {
+        if self.places() == before && self.reject_longest_waiting([ROOM_AFTER; 2]) {
             self.close_ended();
         }
         if self.places() == before {

@@ -152,7 +152,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         session.wait_for(identity, applicant);
         let (id, slot) = (session.id, session.slot());
         let registered = session.link.stream.as_mut().map(|stream| world.register(stream, slot));
-        self.expect_first_frame(id);
+        self.expect_return(id);
         let failed = registered.and_then(Result::err);
         self.begin(slot, failed.map(|error| Reason::Failed(error.kind())));
         Some(id)

@@ -70,8 +70,8 @@ impl Progress {
         self.may_be_stale(now, config) && age().is_some_and(|age| age >= config.stale_after)
     }
 
-    /// Whether a client in a TLS handshake has waited too long and has probably left. Checked
-    /// before reading, to save the cryptography.
+    /// Whether a client that begins a TLS handshake has waited too long and has probably left.
+    /// Checked before reading, to save the cryptography.
     pub(super) fn client_has_left<W: ServerWorld>(
         &self,
         session: &mut Session<W::Socket>,
@@ -102,7 +102,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Ok(0) => {}
             Err(error) if !is_passing(&error) => session.fail(error.kind()),
             Ok(_) | Err(_) => {
-                if !self.progress.is_stale(session, now, &agenda.config) {
+                // With TLS most of the work is done: it was not begun for one that had waited long.
+                let is_cheap = session.link.is_secure();
+                if is_cheap || !self.progress.is_stale(session, now, &agenda.config) {
                     return false;
                 }
                 self.progress.note_too_late(session.id.shard(), &agenda.config);

@@ -143,7 +143,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return Read::Later;
         }
         let was_handshaking = session.link.is_handshaking();
-        if was_handshaking {
+        if was_handshaking && !session.link.has_answered() {
             let Some(left) = self.handshakes_left.checked_sub(1) else { return Read::Later };
             self.handshakes_left = left;
             // Clients on v0 wait without end, so a server that speaks v0 only serves them all.

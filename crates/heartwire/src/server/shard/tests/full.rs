@@ -229,19 +229,19 @@ fn a_server_that_shuts_down_waits_for_none_that_it_tells() {
 
 #[test]
 fn those_that_are_told_are_not_among_the_clients_that_wait_to_be_accepted() {
-    let mut rig = Rig::start(v1().admission(Admission::default().max_sessions(3).max_pending(2)));
+    let mut rig = Rig::start(v1().admission(Admission::default().max_sessions(3).max_pending(3)));
     let (inside, _) = rig.welcomed(&hello());
     let [longest, other] = [kept(&mut rig), kept(&mut rig)];
     for _ in 0..2 {
         kept(&mut rig).close();
         rig.run();
     }
+    assert_eq!(rig.count("refused"), 2);
     inside.close();
     rig.run();
-    assert!(!longest.is_dropped());
-    let newcomer = kept(&mut rig);
-    assert!(longest.is_dropped() && !other.is_dropped());
-    drop(newcomer);
+    let _newcomer = kept(&mut rig);
+    assert_eq!(rig.count("accepted"), 4);
+    assert!(!longest.is_dropped() && !other.is_dropped());
 }
 
 #[test]

@@ -33,7 +33,9 @@ fn clients_that_wait_for_a_name_make_room_for_later_ones_and_get_a_bye() {
     let (mut rig, holder, waiting) = waits(v1().admission(Admission::default().max_pending(2)));
     // This one is handed to the shard that stands still, the next one is not.
     let (_handed_over, next) = (rig.door.connect(), rig.door.connect());
-    rig.run();
+    rig.pass(ms(990));
+    assert_eq!(waiting.got_but_beats(), []);
+    rig.pass(ms(10));
     let got = waiting.got();
     assert!(matches!(got[..], [Got::Bye(ByeCode::Full, RetryHint::AtWill, _)]), "{got:?}");
     next.send(&hello());

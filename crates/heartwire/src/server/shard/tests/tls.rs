@@ -113,6 +113,51 @@ fn a_handshake_that_has_waited_too_long_is_not_begun_and_a_fresh_one_is() {
     assert_eq!(rig.count("rejected"), 2);
 }
 
+/// Most of the work is done then, and the client comes back if it is for nothing.
+#[test]
+fn a_handshake_that_was_begun_is_ended_however_late() {
+    let config = v1().admission(Admission::default().stale_after(ms(2_000)));
+    let (mut rig, session) = secured(config);
+    let mut client = Client::new(&rig.door.connect(), session());
+    let last = client.shaken_hands(&mut rig);
+    client.socket.send(&last);
+    let hello = client.records(&hello());
+    client.socket.send(&hello);
+    rig.toy.pass(LONG);
+    rig.run();
+    rig.told_online();
+    assert_eq!(rig.count("rejected"), 0);
+}
+
+#[test]
+fn pending_clients_that_tls_has_answered_are_dropped_last_and_new_ones_wait_in_the_kernel() {
+    let (mut rig, session) = secured(v1().admission(Admission::default().max_pending(2)));
+    let mut answered = Client::new(&rig.door.connect(), session());
+    let last = answered.shaken_hands(&mut rig);
+    let silent = rig.door.connect();
+    rig.run();
+    let mut new = Client::new(&rig.door.connect(), session());
+    rig.pass(ms(390));
+    assert_eq!((silent.is_dropped(), rig.count("accepted")), (false, 2));
+    rig.pass(ms(10));
+    assert_eq!((silent.is_dropped(), rig.count("accepted")), (true, 3));
+    // The one that has waited longest can still say HELLO, and then there is room.
+    new.shaken_hands(&mut rig);
+    let hello = answered.records(&hello());
+    answered.socket.send(&last);
+    answered.socket.send(&hello);
+    rig.run();
+    rig.told_online();
+    assert_eq!(rig.count("rejected"), 1);
+    // Two that are answered and say nothing more have a second.
+    Client::new(&rig.door.connect(), session()).shaken_hands(&mut rig);
+    rig.door.connect();
+    rig.pass(ms(990));
+    assert_eq!((new.socket.is_dropped(), rig.count("accepted")), (false, 4));
+    rig.pass(ms(10));
+    assert_eq!((new.socket.is_dropped(), rig.count("accepted")), (true, 5));
+}
+
 #[test]
 fn a_client_that_speaks_v0_alone_is_shaken_hands_with_however_late() {
     let (mut rig, hello) = start(Protocols::V0);

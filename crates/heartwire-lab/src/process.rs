@@ -1,7 +1,7 @@
 //! Reads `/proc`: CPU time, wake-ups, memory and accept queue of a process.
 
 use core::net::SocketAddr;
-use core::ops::Sub;
+use core::ops::{Add, Sub};
 use core::str::FromStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,10 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 pub(crate) struct Usage {
     /// Time on a processor, all threads.
     pub(crate) cpu_ns: u64,
-    /// The same in the kernel's ticks. They are coarse, so only their proportion is used.
+    /// Time for which a thread could run and no processor was free, all threads.
+    pub(crate) waited_ns: u64,
+    /// The time on a processor in the kernel's ticks. They are coarse, so only their proportion is
+    /// used.
     pub(crate) user_ticks: u64,
     pub(crate) system_ticks: u64,
     /// How often a thread of it went to sleep by itself, and so was woken again.
@@ -31,8 +34,10 @@ impl Usage {
             // A thread that ends meanwhile takes its counters along; servers do not do that.
             let Ok(schedstat) = fs::read_to_string(task.join("schedstat")) else { continue };
             let Ok(status) = fs::read_to_string(task.join("status")) else { continue };
-            usage.cpu_ns += parse_schedstat(&schedstat)
+            let (cpu_ns, waited_ns) = parse_schedstat(&schedstat)
                 .context("this kernel has no schedstat (CONFIG_SCHED_INFO)")?;
+            usage.cpu_ns += cpu_ns;
+            usage.waited_ns += waited_ns;
             usage.wakeups += parse_field(&status, "voluntary_ctxt_switches:")
                 .context("no context switches in /proc/PID/task/TID/status")?;
         }
@@ -50,12 +55,27 @@ impl Usage {
     }
 }
 
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns + other.cpu_ns,
+            waited_ns: self.waited_ns + other.waited_ns,
+            user_ticks: self.user_ticks + other.user_ticks,
+            system_ticks: self.system_ticks + other.system_ticks,
+            wakeups: self.wakeups + other.wakeups,
+        }
+    }
+}
+
 impl Sub for Usage {
     type Output = Self;
 
     fn sub(self, before: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
+            waited_ns: self.waited_ns.saturating_sub(before.waited_ns),
             user_ticks: self.user_ticks.saturating_sub(before.user_ticks),
             system_ticks: self.system_ticks.saturating_sub(before.system_ticks),
             wakeups: self.wakeups.saturating_sub(before.wakeups),
@@ -85,7 +105,9 @@ impl Memory {
 /// CPU time of the calling thread, in ns.
 pub(crate) fn own_thread_cpu_ns() -> anyhow::Result<u64> {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
-    parse_schedstat(&schedstat).context("cannot read /proc/thread-self/schedstat")
+    let (cpu_ns, _) =
+        parse_schedstat(&schedstat).context("cannot read /proc/thread-self/schedstat")?;
+    Ok(cpu_ns)
 }
 
 /// How many clients wait to be accepted on a port of this machine.
@@ -136,9 +158,10 @@ pub(crate) fn machine() -> String {
     format!("{cores} cores ({}), Linux {}", model.unwrap_or("unknown"), kernel.trim())
 }
 
-/// Time on a processor, in ns: the first of three numbers.
-fn parse_schedstat(text: &str) -> Option<u64> {
-    text.split_ascii_whitespace().next()?.parse().ok()
+/// Time on a processor and time that it waited for one, in ns: the first of three numbers.
+fn parse_schedstat(text: &str) -> Option<(u64, u64)> {
+    let mut fields = text.split_ascii_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// `utime` and `stime`. The name before them, in parentheses, may contain anything.

@@ -1,8 +1,8 @@
 use super::*;
 
 #[test]
-fn schedstat_gives_the_time_on_a_processor() {
-    assert_eq!(parse_schedstat("48105751 2751644 1203\n"), Some(48_105_751));
+fn schedstat_gives_the_time_on_a_processor_and_the_wait_for_one() {
+    assert_eq!(parse_schedstat("48105751 2751644 1203\n"), Some((48_105_751, 2_751_644)));
     assert_eq!(parse_schedstat(""), None);
 }
 
@@ -38,10 +38,15 @@ fn a_connection_is_no_listening_socket() {
 
 #[test]
 fn the_user_share_follows_the_ticks() {
-    let before = Usage { cpu_ns: 1_000, user_ticks: 10, system_ticks: 10, wakeups: 5 };
-    let after = Usage { cpu_ns: 9_000, user_ticks: 11, system_ticks: 13, wakeups: 9 };
+    let before =
+        Usage { cpu_ns: 1_000, waited_ns: 100, user_ticks: 10, system_ticks: 10, wakeups: 5 };
+    let after =
+        Usage { cpu_ns: 9_000, waited_ns: 300, user_ticks: 11, system_ticks: 13, wakeups: 9 };
     let used = after - before;
-    assert_eq!(used, Usage { cpu_ns: 8_000, user_ticks: 1, system_ticks: 3, wakeups: 4 });
+    assert_eq!(
+        used,
+        Usage { cpu_ns: 8_000, waited_ns: 200, user_ticks: 1, system_ticks: 3, wakeups: 4 }
+    );
     assert_eq!(used.user_ns(), 2_000);
 }
 

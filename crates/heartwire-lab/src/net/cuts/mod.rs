@@ -37,6 +37,7 @@ use super::run::{Progress, random_seed};
 use super::stop::Stop;
 use super::topology::Topology;
 use crate::output::say;
+use crate::process::Usage;
 
 /// How long both ends may take to start, or to send what they may once all sessions are back.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -127,12 +128,15 @@ impl Trial {
             self.client.type_line(&share.to_string())?;
             self.telling.listen_for(args.within.mul_f64(rng.f64()))?;
             let [before, _] = self.counts();
+            let away = before.count("away") + sessions;
+            let mut used = self.usage()?;
             let mut from = kind.make(&self.topology, number)?;
             if kind.is_outage() {
                 self.telling.listen_for(outage(args.timeout, &mut rng))?;
+                used = self.usage()?;
                 from = kind.heal(&self.topology)?;
             }
-            let away = before.count("away") + sessions;
+            let [before, _] = self.counts();
             let all_back = self.wait(args.grace, "all sessions are back", |[client, _]| {
                 client.count("away") >= away && client.count("back") == client.count("away")
             });
@@ -143,7 +147,12 @@ impl Trial {
             }
             let [client, _] = self.counts();
             let at = SystemTime::UNIX_EPOCH + Duration::from_micros(client.count("back_at"));
-            cuts.push(Cut { kind, back_after: at.duration_since(from).unwrap_or_default() });
+            cuts.push(Cut {
+                kind,
+                back_after: at.duration_since(from).unwrap_or_default(),
+                failed: client.count("failed").saturating_sub(before.count("failed")),
+                usage: self.usage()? - used,
+            });
             let arrived = self.wait(patience, "what was sent arrives", |ends| {
                 ends.iter().all(|end| end.count("got_bytes") >= share * sessions)
             });
@@ -171,6 +180,11 @@ impl Trial {
             stuck: stuck.map(|error| format!("{error:#}")),
             took: began.elapsed(),
         })
+    }
+
+    /// How much processor time both ends have used.
+    fn usage(&self) -> anyhow::Result<Usage> {
+        Ok(Usage::of(self.client.pid())? + Usage::of(self.server.pid())?)
     }
 
     /// The last counts of the client and of the server.

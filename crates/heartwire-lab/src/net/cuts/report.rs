@@ -1,6 +1,7 @@
 //! The result of `cuts`.
 
 use core::fmt::Write as _;
+use core::ops::Add;
 use core::time::Duration;
 
 use heartwire_core::Side;
@@ -11,6 +12,7 @@ use super::args::{Args, Format};
 use super::kind::Kind;
 use crate::net::program::Told;
 use crate::output::print;
+use crate::process::Usage;
 
 /// A cut that all sessions survived.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,10 @@ pub(super) struct Cut {
     pub(super) kind: Kind,
     /// How long after it the last session was back; of an outage, how long after its end.
     pub(super) back_after: Duration,
+    /// Attempts to connect that failed meanwhile.
+    pub(super) failed: u64,
+    /// Processor time of both ends meanwhile.
+    pub(super) usage: Usage,
 }
 
 /// The result.
@@ -46,6 +52,9 @@ struct Times {
     min: Duration,
     median: Duration,
     max: Duration,
+    /// Of all cuts together.
+    failed: u64,
+    usage: Usage,
 }
 
 impl Report {
@@ -98,7 +107,7 @@ impl Report {
         let kinds = self.args.kinds().into_iter();
         let times = kinds.filter_map(|kind| {
             let of_kind = self.cuts.iter().filter(|cut| cut.kind == kind);
-            let mut times: Vec<Duration> = of_kind.map(|cut| cut.back_after).collect();
+            let mut times: Vec<Duration> = of_kind.clone().map(|cut| cut.back_after).collect();
             times.sort();
             let bound = kind.bound(&self.plan, self.args.sessions == 1);
             let is_late = |time: &&Duration| bound.is_some_and(|bound| **time > bound);
@@ -110,6 +119,8 @@ impl Report {
                 min: *times.first()?,
                 median: *times.get(times.len() / 2)?,
                 max: *times.last()?,
+                failed: of_kind.clone().map(|cut| cut.failed).sum(),
+                usage: of_kind.map(|cut| cut.usage).fold(Usage::default(), Add::add),
             })
         });
         times.collect()
@@ -126,9 +137,14 @@ impl Report {
             self.took.as_secs_f64(),
             self.seed,
         );
-        let _ = writeln!(text, "back after, s      cuts    min  median     max   bound    late");
-        for Times { kind, bound, count, late, min, median, max } in self.times() {
-            let [min, median, max] = [min, median, max].map(|time| time.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "back after, s      cuts    min  median     max   bound    late  failed  CPU, s  waited"
+        );
+        for Times { kind, bound, count, late, min, median, max, failed, usage } in self.times() {
+            let [cpu, waited] = [usage.cpu_ns, usage.waited_ns].map(Duration::from_nanos);
+            let [min, median, max, cpu, waited] =
+                [min, median, max, cpu, waited].map(|time| time.as_secs_f64());
             let bound = bound.map_or_else(
                 || "     -".to_owned(),
                 |bound| format!("{:6.3}", bound.as_secs_f64()),
@@ -136,7 +152,8 @@ impl Report {
             let name = kind.name();
             let _ = writeln!(
                 text,
-                "{name:15} {count:7} {min:6.3}  {median:6.3}  {max:6.3}  {bound} {late:7}",
+                "{name:15} {count:7} {min:6.3}  {median:6.3}  {max:6.3}  {bound} {late:7} \
+                 {failed:7} {cpu:7.1} {waited:7.1}",
             );
         }
         let _ = writeln!(text);
@@ -167,7 +184,8 @@ impl Report {
     fn object(&self) -> Value {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let times = self.times().into_iter().map(|times| {
-            let Times { kind, bound, count, late, min, median, max } = times;
+            let Times { kind, bound, count, late, min, median, max, failed, usage } = times;
+            let [cpu, waited] = [usage.cpu_ns, usage.waited_ns].map(Duration::from_nanos);
             json!({
                 "kind": kind.name(),
                 "cuts": count,
@@ -176,6 +194,9 @@ impl Report {
                 "min_ms": ms(min),
                 "median_ms": ms(median),
                 "max_ms": ms(max),
+                "failed": failed,
+                "cpu_ms": ms(cpu),
+                "waited_ms": ms(waited),
             })
         });
         json!({

@@ -12,7 +12,8 @@ use crate::{Fault, Plan};
 /// TCP's handshake, that of TLS 1.3, and HELLO with its answer. Without TLS it is one less.
 const ROUND_TRIPS: u32 = 3;
 
-/// Clients a second that could connect over TLS, with the server and all of them on two processors.
+/// Clients a second that could connect over TLS, with the server and all of them on two processors
+/// and nothing else on those.
 const CLIENTS_PER_S: u64 = 2_692;
 
 /// How long sessions outlive their connections, and how many of them there may be.
@@ -145,7 +146,8 @@ impl Plan {
     /// has restarted: then the clients get new ones.
     ///
     /// It is an expectation and no bound: in a measurement 2,692 clients a second could connect
-    /// over TLS.
+    /// over TLS, with the server and all of them on two processors and nothing else on those. Where
+    /// they get half as much processor time, half as many can.
     #[must_use]
     pub fn all_back(&self) -> Option<Duration> {
         let Resume { sessions, drain, .. } = self.resume?;

@@ -243,7 +243,11 @@ fn write_losses(out: &mut String, plan: &Plan) -> fmt::Result {
     write_lines(out, &lines)?;
     let Some(all_back) = plan.all_back() else { return Ok(()) };
     let (sessions, all_back) = (grouped(sessions), typed(all_back));
-    writeln!(out, "{sessions} clients that lose it together are back after about {all_back}")?;
+    writeln!(
+        out,
+        "{sessions} clients that lose it together are back after about {all_back}, over TLS, where \
+         they and the server have two processors to themselves",
+    )?;
     writeln!(out, "a server that has restarted gives each client a new session")
 }
 

@@ -53,8 +53,10 @@ impl App {
     /// Drops every message whose writing has not begun: the session goes on only to be closed.
     pub(super) fn drop_unwritten(&mut self) {
         self.outbox.drop_unwritten();
-        self.pending.clear();
-        while self.messages.try_recv().is_ok() {}
+        let waiting = core::iter::from_fn(|| self.messages.try_recv().ok());
+        for message in self.pending.drain(..).chain(waiting) {
+            self.outbox.drop_message(&message);
+        }
     }
 
     /// Keeps the messages that were never written for the next connection. Returns how many are

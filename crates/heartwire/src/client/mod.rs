@@ -309,7 +309,9 @@ impl Client {
 
     /// Closes the client as [`close`](Self::close) does, but drops the accepted messages that were
     /// not written, and tells the server at once. A client that is [away](Event::Away) comes back
-    /// to tell it, within [`ClientConfig::close_timeout`].
+    /// to tell it, and writes nothing again, within [`ClientConfig::close_timeout`].
+    /// [`Event::Offline`] counts what was dropped. The server is told of no
+    /// [end](Self::end) after that.
     pub fn abort(&self) {
         self.shared.controls.abort();
         self.close();

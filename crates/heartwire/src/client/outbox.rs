@@ -57,8 +57,9 @@ pub(super) struct Outbox {
     written: usize,
     /// Frames that must not be written yet. They come after the others.
     held: VecDeque<Frame>,
-    /// Messages dropped on this connection because its server accepts none so long.
-    too_long: Tally,
+    /// Messages dropped on this connection: its server accepts none so long, or the application
+    /// wants none to be written.
+    dropped: Tally,
 }
 
 #[derive(Debug)]
@@ -190,11 +191,6 @@ impl Outbox {
         }
     }
 
-    /// Drops a message that the server would not accept.
-    pub(super) fn drop_too_long(&mut self, message: Message) {
-        self.too_long.add(message.body.len());
-    }
-
     /// Appends END.
     pub(super) fn push_end(&mut self) {
         let body = Body::End { was_written: false };
@@ -310,12 +306,25 @@ impl Outbox {
         }
     }
 
-    /// Drops the counted frames whose writing has not begun.
+    /// Drops the counted frames whose writing has not begun, on this link or an earlier one.
     pub(super) fn drop_unwritten(&mut self) {
-        let begun = usize::from(self.written > 0);
-        let mut at = 0..;
-        self.frames.retain(|frame| at.next().is_some_and(|at| at < begun) || !frame.is_counted());
-        self.held.retain(|frame| !frame.is_counted());
+        let mut begun = usize::from(self.written > 0);
+        let dropped = &mut self.dropped;
+        let mut stays = |frame: &Frame| {
+            let stays = begun > 0 || frame.was_written() || !frame.is_counted();
+            begun = 0;
+            if !stays && matches!(frame.body, Body::Message(_)) {
+                dropped.add(frame.body().len());
+            }
+            stays
+        };
+        self.frames.retain(&mut stays);
+        self.held.retain(stays);
+    }
+
+    /// Drops a message that was not queued.
+    pub(super) fn drop_message(&mut self, message: &Message) {
+        self.dropped.add(message.body.len());
     }
 
     /// Puts what was written on earlier links, except the first `received` frames, in front of what
@@ -361,9 +370,9 @@ impl Outbox {
 
     /// Handles the end of the session. Drops beats, the frame whose writing had begun, and what was
     /// written before, because the server may have received it. Returns the other messages, and
-    /// those that were dropped and never completely written, with those that were too long.
+    /// those that were dropped and never completely written.
     pub(super) fn handle_end(&mut self) -> (Vec<Message>, Tally) {
-        let mut lost = core::mem::take(&mut self.too_long);
+        let mut lost = core::mem::take(&mut self.dropped);
         if core::mem::take(&mut self.written) > 0 {
             let begun = self.frames.pop_front().filter(|frame| !frame.was_written());
             if let Some(message) = begun.and_then(Frame::message) {

@@ -51,3 +51,22 @@ fn the_default_leaves_the_kernels_timers_off() {
     assert_eq!((report.send_buffer, report.receive_buffer), (None, None));
     assert_eq!(report.to_string(), "keepalive off, user timeout off, nodelay on");
 }
+
+#[test]
+fn unsent_bytes_are_bounded_as_was_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let socket = SockRef::from(&stream);
+    let most = NonZeroU32::new(96 * 1024);
+    let report = KernelOptions::default().max_unsent(most).apply(&socket).unwrap();
+    if cfg!(target_os = "linux") {
+        assert_eq!(report.max_unsent, most);
+        assert_eq!(NonZeroU32::new(socket.tcp_notsent_lowat().unwrap()), most);
+        let text = "keepalive off, user timeout off, nodelay on, at most 98304 B unsent";
+        assert_eq!(report.to_string(), text);
+    } else {
+        assert_eq!(report.missing, ["TCP_NOTSENT_LOWAT"]);
+    }
+    let report = KernelOptions::default().apply(&SockRef::from(&listener)).unwrap();
+    assert_eq!(report.max_unsent, None);
+}

@@ -202,9 +202,10 @@ impl<S: Socket> Session<S> {
     }
 
     /// Ends it, and returns its standing; `None` if it has ended before.
-    pub(super) const fn end(&mut self) -> Option<Standing> {
+    pub(super) fn end(&mut self) -> Option<Standing> {
         let Phase::Live(standing) = self.phase else { return None };
         self.phase = Phase::Ended(standing);
+        self.drop_waiting();
         Some(standing)
     }
 

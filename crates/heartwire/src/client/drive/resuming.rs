@@ -58,7 +58,13 @@ impl<W: World> Driver<W> {
         if self.world.breaks(Break::ReplaysTooMuch) {
             app.outbox.repeat(received);
         }
-        let Tally { frames, bytes } = app.outbox.replay(received);
+        let Tally { frames, bytes } = if app.controls.aborts() {
+            // The BYE waits for nothing.
+            app.drop_unwritten();
+            Tally::default()
+        } else {
+            app.outbox.replay(received)
+        };
         let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let replayed = Replayed { frames: number(frames), bytes: number(bytes) };
         app.outlet.push_news(Event::Back { peer: self.peer, after, replayed, welcome });

@@ -68,6 +68,10 @@ impl<W: World> Driver<W> {
     }
 
     pub(super) fn take(&mut self, app: &mut App) {
+        if app.controls.aborts() {
+            // What came now, an END too, would be behind a gap.
+            return;
+        }
         // The last message was accepted before that.
         let ends = app.intake.wants_end();
         while self.has_room(app) {
@@ -97,7 +101,7 @@ impl<W: World> Driver<W> {
         else {
             // It was accepted before this connection.
             warn!(len, "dropped a message that is longer than this server accepts");
-            app.outbox.drop_too_long(message);
+            app.outbox.drop_message(&message);
             return None;
         };
         let frame_len = u32::try_from(header.as_ref().len() + len).unwrap_or(u32::MAX);

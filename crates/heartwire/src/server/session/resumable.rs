@@ -263,8 +263,8 @@ impl<S: Socket> Session<S> {
         (old, ledger, replayed)
     }
 
-    /// Frees what the client has taken over, as far as it has said so. Returns whether the
-    /// application, which waited for room, has some again.
+    /// Frees what the client has taken over, as far as it has said so, and queues what has waited
+    /// for the room. Returns whether the application, which waited for it, has some again.
     pub(in crate::server) fn settle(&mut self) -> Result<bool, Violation> {
         let Self { extra, link, .. } = self;
         let Some(ledger) = link.connection.ledger_mut() else { return Ok(false) };
@@ -325,6 +325,13 @@ impl<S: Socket> Session<S> {
         let own = self.resumable_mut();
         own.wants_room = false;
         own.waiting.frames.push_back((frame, room));
+    }
+
+    /// Drops the data of senders that waits for room, and tells them that the session has ended.
+    pub(in crate::server) fn drop_waiting(&mut self) {
+        if let Some(own) = self.extra.as_mut().and_then(|extra| extra.resumable.as_mut()) {
+            own.waiting = Waiting::default();
+        }
     }
 
     /// Whether the application has said that it sends no more.

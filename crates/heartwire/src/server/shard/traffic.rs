@@ -289,6 +289,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if session.link.blocked || session.link.connection.has_to_write() {
             agenda.transmit(session, now);
         }
+        if session.queued() > 0 {
+            // It has waited for the room that an acknowledgement made.
+            agenda.flush_later(session);
+        }
         let is_resumable = session.is_resumable();
         let (id, health_now) = (session.id, session.link.health(now));
         if health_now != health {

@@ -1,5 +1,6 @@
 //! Sessions that outlive their links. The test is the server.
 
+mod aborting;
 mod closing;
 mod done;
 mod ends;

@@ -2,8 +2,10 @@
 
 mod away;
 mod link;
+mod many;
 mod random;
 mod refused;
+mod sender;
 mod window;
 
 use core::time::Duration;

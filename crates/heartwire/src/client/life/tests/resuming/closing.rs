@@ -2,7 +2,7 @@
 
 use super::*;
 
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The BYE at the end of these frames, and what is in front of it.
 pub(super) fn split_bye(written: &[u8]) -> (&[u8], Bye<'_>) {
@@ -15,7 +15,7 @@ pub(super) fn split_bye(written: &[u8]) -> (&[u8], Bye<'_>) {
 }
 
 /// Steps until the client has ended, with time passing.
-fn ends(rig: &mut Rig) {
+pub(super) fn ends(rig: &mut Rig) {
     for _ in 0..1000 {
         match rig.life.step() {
             Step::Wait(wait) => rig.pass_until(wait),

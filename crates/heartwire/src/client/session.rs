@@ -23,6 +23,8 @@ pub(super) struct Session {
     id: u64,
     key: Key,
     grace: Duration,
+    /// The longest message that the server said it accepts.
+    max_frame: usize,
     /// The number of the last link that was tried.
     link: u32,
     receipts: Arc<Receipts>,
@@ -51,13 +53,24 @@ impl Session {
     pub(super) fn new(
         id: u64,
         terms: ResumeTerms,
+        max_frame: usize,
         receipts: Arc<Receipts>,
         backoff: Backoff,
     ) -> Self {
         let ResumeTerms { server, key, agreed } = terms;
-        let (key, grace) = (Key::new(key.0), agreed.grace);
-        let (away, last_taken) = (None, None);
-        Self { server, id, key, grace, link: 1, receipts, backoff, beats: 0, away, last_taken }
+        Self {
+            server,
+            id,
+            key: Key::new(key.0),
+            grace: agreed.grace,
+            max_frame,
+            link: 1,
+            receipts,
+            backoff,
+            beats: 0,
+            away: None,
+            last_taken: None,
+        }
     }
 
     pub(super) const fn grace(&self) -> Duration {
@@ -84,9 +97,11 @@ impl Session {
         Some(Resuming { server, session, link, received, proof, only })
     }
 
-    /// Whether the answer to the last HELLO is that of the session's server.
-    pub(super) fn is_proven(&self, resumed: &Resumed) -> bool {
-        self.key.is_proven(self.claim(Role::Server, resumed.received), &resumed.proof.0)
+    /// Whether the answer to the last HELLO is that of the session's server, which still accepts
+    /// messages as long as before.
+    pub(super) fn is_resumed(&self, resumed: &Resumed, max_frame: usize) -> bool {
+        let claim = self.claim(Role::Server, resumed.received);
+        self.key.is_proven(claim, &resumed.proof.0) && max_frame >= self.max_frame
     }
 
     fn claim(&self, role: Role, Position { frames, bytes }: Position) -> Claim {

@@ -37,8 +37,10 @@ impl<W: World> Driver<W> {
         resumed: Resumed,
         now: Instant,
     ) -> Result<(), Reason> {
-        let proven = app.session.as_deref_mut().filter(|session| session.is_proven(&resumed));
-        let Some(away) = proven.and_then(|session| session.away.take()) else {
+        let max_frame = self.connection.peer_max_frame();
+        let session =
+            app.session.as_deref_mut().filter(|session| session.is_resumed(&resumed, max_frame));
+        let Some(away) = session.and_then(|session| session.away.take()) else {
             // It is another server. The session is not touched.
             return Err(Reason::Protocol(Violation::BadWelcome));
         };
@@ -85,7 +87,8 @@ impl<W: World> Driver<W> {
         app.outlet.begin_session(Some(receipts.clone()));
         app.outbox.keep_written(true);
         let backoff = self.resume_backoff.clone();
-        app.session = Some(Box::new(Session::new(welcome.session, terms, receipts, backoff)));
+        let session = Session::new(welcome.session, terms, max_frame, receipts, backoff);
+        app.session = Some(Box::new(session));
         let ledger = Ledger::new(terms.agreed.to_server, terms.agreed.to_client);
         let longest = usize::try_from(ledger.longest_frame()).unwrap_or(usize::MAX);
         self.connection.attach(Box::new(ledger));

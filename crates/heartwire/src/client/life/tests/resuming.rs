@@ -104,14 +104,18 @@ impl Rig {
 
     /// The same, with these frames right behind the WELCOME.
     fn is_resumed_with(&mut self, link: u32, received: Position, frames: &[u8]) {
+        let welcome = Self::resumed(link, received).encode();
+        self.toy.send(&[&welcome, frames].concat());
+        self.wait();
+        self.wait();
+    }
+
+    fn resumed(link: u32, received: Position) -> Welcome {
         let Position { frames: count, bytes } = received;
         let (server, session) = (SERVER_ID, SESSION);
         let claim = Claim { role: Role::Server, server, session, link, frames: count, bytes };
         let proof = Secret(key().prove(claim));
-        let welcome = accepted().resumed(Resumed { received, proof }).encode();
-        self.toy.send(&[&welcome, frames].concat());
-        self.wait();
-        self.wait();
+        accepted().resumed(Resumed { received, proof })
     }
 
     fn sends(&mut self, bytes: impl IntoIterator<Item = u8>) {
@@ -332,6 +336,25 @@ fn server_that_cannot_prove_is_not_sent_anything_and_the_session_stays() {
     assert_eq!(rig.comes_back(wait).link, 3);
     rig.is_resumed(3, after(0));
     rig.assert_beat_and(&messages([1]));
+}
+
+/// What the session has accepted would not go through.
+#[test]
+fn server_that_accepts_shorter_messages_than_before_is_not_sent_anything_and_the_session_stays() {
+    let mut rig = resumable(|config| config);
+    rig.client.try_send(vec![1; 10]).unwrap();
+    rig.wait();
+    let wait = rig.loses();
+    rig.comes_back(wait);
+    rig.told();
+    rig.toy.send(&Rig::resumed(2, after(0)).max_frame(9).encode());
+    rig.wait();
+    assert!(rig.toy.take_written().is_empty());
+    let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+    assert_eq!(rig.told()[0], "failed");
+    rig.comes_back(wait);
+    rig.is_resumed(3, after(0));
+    rig.assert_beat_and(&frame(1, &[1; 10]));
 }
 
 #[test]

@@ -149,6 +149,7 @@ is_found_out! {
     tells_away_twice: TellsAwayTwice on Client, Server;
     stretches_windows: StretchesWindows on Server;
     leaves_without_reading: LeavesWithoutReading on Client;
+    ends_too_soon: EndsTooSoon on Client;
 }
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");

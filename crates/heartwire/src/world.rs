@@ -210,6 +210,8 @@ pub enum Break {
     TellsAwayTwice,
     /// It leaves a silent link for a spare one without looking at it once more.
     LeavesWithoutReading,
+    /// It says that it sends no more before it has sent what its application had sent.
+    EndsTooSoon,
 }
 
 impl Socket for mio::net::TcpStream {

@@ -96,11 +96,13 @@ pub enum Broken {
     StretchesWindows,
     /// It leaves a silent link for a spare one without looking at it once more.
     LeavesWithoutReading,
+    /// It says that it sends no more before it has sent what its application had sent.
+    EndsTooSoon,
 }
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -145,6 +147,7 @@ impl Broken {
         Self::TellsAwayTwice,
         Self::StretchesWindows,
         Self::LeavesWithoutReading,
+        Self::EndsTooSoon,
     ];
 
     /// The rule that the driver's own code breaks; `None` if its world or settings lie instead.
@@ -170,6 +173,7 @@ impl Broken {
             Self::EndsWithItsLink => Some(Break::EndsWithItsLink),
             Self::TellsAwayTwice => Some(Break::TellsAwayTwice),
             Self::LeavesWithoutReading => Some(Break::LeavesWithoutReading),
+            Self::EndsTooSoon => Some(Break::EndsTooSoon),
             Self::JudgesEarly
             | Self::JudgesUnheardEarly
             | Self::JudgesLate
@@ -255,9 +259,10 @@ impl Broken {
             Self::DrainsLate => Invariant::DrainsInTime,
             Self::ForgetsInstances => Invariant::KeepsItsName,
             Self::StretchesFrames => Invariant::LongestFrame,
-            Self::ReplaysTooMuch | Self::ReplaysTooLittle | Self::TakesTakenForReceived => {
-                Invariant::NoGapNoRepeat
-            }
+            Self::ReplaysTooMuch
+            | Self::ReplaysTooLittle
+            | Self::TakesTakenForReceived
+            | Self::EndsTooSoon => Invariant::NoGapNoRepeat,
             Self::AcksWhenReceived => Invariant::TrueAcks,
             Self::NeverGivesUp => Invariant::BackInTime,
             Self::TellsLessLost => Invariant::TrueLoss,

@@ -159,6 +159,16 @@ impl Client {
         }
     }
 
+    /// The application sends no more in its session, if that can be resumed.
+    pub(super) fn end(&self) {
+        let Some(Process { handle, .. }) = &self.process else { return };
+        if handle.end() {
+            let mut net = self.net.lock();
+            net.outbox(self.host).ends = true;
+            net.wake(self.host);
+        }
+    }
+
     /// The application promises an interval that is this many times the agreed one.
     pub(super) fn promise(&self, times: u32) {
         let Some(Process { handle, life, link, .. }) = &self.process else { return };
@@ -277,6 +287,11 @@ impl Process {
                 Some(index) => net.tell_data_in(index, side, data),
                 None => self.heard.into_iter().for_each(|it| net.tell_data(it, side, data)),
             },
+            Event::Ended => {
+                if let Some(index) = self.session {
+                    net.tell_ended_in(index, side);
+                }
+            }
             Event::Offline { peer, reason, unsent, undelivered, .. } if self.session.is_some() => {
                 let Some(index) = self.session.take() else { return };
                 if !net.session(index).is_told_away(side) {

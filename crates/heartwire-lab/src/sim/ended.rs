@@ -23,6 +23,8 @@ pub(super) enum End {
     Rejected,
     /// Its own application closed it.
     Left,
+    /// Both applications have ended their direction.
+    Done,
     /// A newer session has its name.
     TakenOver,
     /// Its peer was a slow reader.
@@ -47,6 +49,7 @@ impl End {
             Self::Violation(_)
             | Self::Rejected
             | Self::Left
+            | Self::Done
             | Self::TakenOver
             | Self::SlowReader
             | Self::NetworkChanged
@@ -71,6 +74,7 @@ impl End {
             Reason::Kicked | Reason::Shutdown | Reason::Unacknowledged => Self::Left,
             Reason::Bye(code) => Self::Bye(code),
             Reason::Rejected(_) => Self::Rejected,
+            Reason::Done => Self::Done,
             Reason::TakenOver => Self::TakenOver,
             Reason::NetworkChanged => Self::NetworkChanged,
             Reason::Suspected => Self::Suspected,

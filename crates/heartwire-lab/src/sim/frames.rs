@@ -14,6 +14,8 @@ pub(super) enum Frame {
     Beat(Option<Beat>),
     /// A body for the application.
     Data,
+    /// END: the sender's application sends no more.
+    End,
     /// HELLO: a client wants to connect.
     Hello,
     /// WELCOME: the client is accepted; the whole frame.
@@ -92,8 +94,9 @@ impl Frames {
             Kind::Hello => Frame::Hello,
             Kind::Welcome => Frame::Welcome(core::mem::take(&mut self.held)),
             Kind::Bye => Frame::Bye,
+            Kind::End => Frame::End,
             // Neither shows more than life.
-            Kind::Pad | Kind::Ack | Kind::End => Frame::Pad,
+            Kind::Pad | Kind::Ack => Frame::Pad,
         };
         self.header = None;
         self.held.clear();

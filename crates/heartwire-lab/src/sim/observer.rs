@@ -281,7 +281,7 @@ impl Observer {
                     self.begin_contract(net, now, &welcome);
                     self.oracle.set_timeout(self.in_force.timeout, now);
                 }
-                Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad => {}
+                Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad | Frame::End => {}
             }
         }
         if self.lacks_room(net) {
@@ -391,11 +391,12 @@ impl Observer {
                 net.told(self.link, self.side).written += 1;
                 Ok(())
             }
+            Frame::End if self.side == Side::Client => net.write_end(self.link),
             Frame::Bye => {
                 self.has_said_bye = true;
                 Ok(())
             }
-            Frame::Hello | Frame::Welcome(_) | Frame::Pad => Ok(()),
+            Frame::Hello | Frame::Welcome(_) | Frame::Pad | Frame::End => Ok(()),
         }
     }
 

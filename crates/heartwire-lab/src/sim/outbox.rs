@@ -13,6 +13,8 @@ pub(super) struct Outbox {
     pub(super) sent: u64,
     /// It will write what it has, then end.
     pub(super) is_closing: bool,
+    /// In this session it sends no more than it has.
+    pub(super) ends: bool,
     /// The longest message that the server accepts. A client that has queued a longer one before it
     /// knew that drops it.
     longest: usize,
@@ -96,6 +98,7 @@ impl Outbox {
         let unsent = self.handle_end(false, kept);
         self.settled.push_back(unsent);
         self.session = None;
+        self.ends = false;
         Some(index)
     }
 
@@ -131,6 +134,7 @@ impl Outbox {
         self.session = None;
         self.settled.clear();
         self.is_closing = false;
+        self.ends = false;
     }
 
     /// A connection has ended, maybe within a message. One that is `kept` waits for the next.

@@ -97,6 +97,7 @@ impl Scenario {
                 answers: false,
                 resume: None,
                 suspects: false,
+                ends: 0,
                 round_trip_off: None,
                 tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
@@ -202,6 +203,11 @@ impl Scenario {
         let Both { client, server } = &mut self.terms;
         let outlive = client.resume.is_some() && server.resume.is_some();
         client.suspects = draw.chance(40) && outlive;
+        for terms in [client, server] {
+            // An application that only answers sends within its handler.
+            let ends = draw.chance(25) && outlive && !terms.answers;
+            terms.ends = if ends { draw.one(&[1, 8, 64], 8) } else { 0 };
+        }
     }
 
     /// The path of a client with a name loses its connections, again and again, and only the client

@@ -182,6 +182,22 @@ impl Server {
         }
     }
 
+    /// The application sends no more to one of its sessions, if that outlives its links.
+    pub(super) fn end(&self, rng: &mut fastrand::Rng) {
+        let Some(Process { handle, shard }) = &self.process else { return };
+        let sessions = &shard.handler().sessions;
+        let Some(&(id, ..)) = sessions.get(rng.usize(0..sessions.len().max(1))) else { return };
+        let mut net = self.net.lock();
+        let kept = net.find_session(id.as_u64());
+        let Some(index) = kept.filter(|&it| !net.session(it).has_ended(Side::Server)) else {
+            return;
+        };
+        drop(net);
+        if handle.end(id).is_ok() {
+            self.net.lock().tell_end_in(index);
+        }
+    }
+
     /// The application sends data to one of its sessions, if there is room for it.
     pub(super) fn send(&self, rng: &mut fastrand::Rng, len: usize) {
         let Some(Process { handle, shard }) = &self.process else { return };
@@ -202,7 +218,11 @@ impl Server {
             None => net.told(link, Side::Server).sent,
         };
         let room = kept.map(|index| net.session(index).room(Side::Server));
+        let has_ended = kept.is_some_and(|index| net.session(index).has_ended(Side::Server));
         drop(net);
+        if has_ended {
+            return;
+        }
         if room.is_some_and(|room| len + HEADER_LEN > room) && rng.u8(..) > 4 {
             return;
         }
@@ -392,6 +412,12 @@ impl Handler for Application {
                     if self.answers {
                         self.answer(id, link, data, control);
                     }
+                }
+            }
+            Event::Ended { id } => {
+                let mut net = self.net.lock();
+                if let Some(index) = net.find_session(id.as_u64()) {
+                    net.tell_ended_in(index, Side::Server);
                 }
             }
             Event::Verdict { peer, verdict, .. } if verdict.cause != Cause::Kernel => {

@@ -3,6 +3,8 @@
 //! The other observers look at one link at a time. This one counts over all links of a session what
 //! the applications at both ends sent, got, and were told.
 
+mod way;
+
 use core::time::Duration;
 
 use heartwire::{Reason, Undelivered};
@@ -11,6 +13,7 @@ use heartwire_core::resume::Position;
 use heartwire_core::v1::ResumeOffer;
 use heartwire_core::{Instant, Side, Violation};
 
+use self::way::Way;
 use super::breach::{Breach, Invariant};
 use super::ledger::len_of;
 use super::link::{Body, Both, LinkId, other};
@@ -40,24 +43,6 @@ pub(super) struct Session {
     told: Both<Told>,
     away: Both<Option<Away>>,
     gave_up: Both<Option<Duration>>,
-}
-
-/// One direction.
-#[derive(Debug, Default)]
-struct Way {
-    /// What the application sent, and up to where each frame goes.
-    bodies: Vec<Body>,
-    ends: Vec<u64>,
-    /// So many of them are known to be in the session; those behind may have come too late.
-    certain: usize,
-    /// So many of them the other application has got.
-    delivered: usize,
-    /// What the receiver said to have taken over, and what the sender knows of that.
-    acknowledged: Position,
-    known: Position,
-    /// The sender's application was told that the other one gets exactly so many, from the least to
-    /// the most.
-    exact: Option<(usize, usize)>,
 }
 
 /// What an application was told.
@@ -90,24 +75,6 @@ pub(super) struct Unwritten {
 
 impl Unwritten {
     pub(super) const NONE: Self = Self { messages: 0, bytes: Some(0) };
-}
-
-impl Way {
-    fn position(&self, frames: usize) -> Position {
-        let before = frames.checked_sub(1).and_then(|last| self.ends.get(last));
-        Position { frames: len_of(frames), bytes: before.copied().unwrap_or_default() }
-    }
-
-    fn push(&mut self, body: Body) {
-        let before = self.ends.last().copied().unwrap_or_default();
-        self.ends.push(before + len_of(HEADER_LEN + body.len));
-        self.bodies.push(body);
-    }
-
-    fn body_bytes(&self, from: usize, until: usize) -> u64 {
-        let bodies = self.bodies.get(from..until).unwrap_or_default();
-        bodies.iter().map(|body| len_of(body.len)).sum()
-    }
 }
 
 impl Session {
@@ -203,6 +170,18 @@ impl Session {
         self.ways.of_mut(sender).push(body);
     }
 
+    /// An application sends no more.
+    pub(super) fn tell_end(&mut self, sender: Side) {
+        let way = self.ways.of_mut(sender);
+        way.has_ended = true;
+        way.push_frame(0);
+    }
+
+    /// Whether an application sends no more.
+    pub(super) const fn has_ended(&self, sender: Side) -> bool {
+        self.ways.of(sender).has_ended
+    }
+
     /// The process has handled everything that its application sent.
     pub(super) fn accept_all(&mut self, sender: Side) {
         let way = self.ways.of_mut(sender);
@@ -223,6 +202,10 @@ impl Session {
     /// The application of the other end gets a message.
     pub(super) fn tell_data(&mut self, sender: Side, data: &[u8]) -> Result<(), Breach> {
         let way = self.ways.of_mut(sender);
+        if way.end_is_delivered {
+            let what = format!("{} bytes came out after the end", data.len());
+            return Err(Breach::new(Invariant::NoGapNoRepeat, what));
+        }
         let (number, expected) = (way.delivered, way.bodies.get(way.delivered));
         if expected.is_none_or(|body| body.bytes() != data) {
             let what = format!(
@@ -239,11 +222,23 @@ impl Session {
         Ok(())
     }
 
+    /// The application of the other end gets the end of what is sent to it.
+    pub(super) fn tell_ended(&mut self, sender: Side) -> Result<(), Breach> {
+        let way = self.ways.of_mut(sender);
+        let is_true = way.has_ended && way.delivered == way.bodies.len();
+        if is_true && !core::mem::replace(&mut way.end_is_delivered, true) {
+            return Ok(());
+        }
+        let what = format!("an end came out after {} messages of {way:?}", way.delivered);
+        Err(Breach::new(Invariant::NoGapNoRepeat, what))
+    }
+
     /// An end says what its application has taken over.
     pub(super) fn tell_taken(&mut self, receiver: Side, position: Position) -> Result<(), Breach> {
         let way = self.ways.of_mut(other(receiver));
         let frames = usize::try_from(position.frames).unwrap_or(usize::MAX);
-        let is_true = frames <= way.delivered && way.position(frames) == position;
+        let delivered = way.delivered + usize::from(way.end_is_delivered);
+        let is_true = frames <= delivered && way.position(frames) == position;
         if is_true && position >= way.acknowledged {
             way.acknowledged = position;
             return Ok(());
@@ -367,6 +362,10 @@ impl Session {
             let what = format!("a session ends with its link: {reason}");
             return Err(Breach::new(Invariant::OutlivesItsLinks, what));
         }
+        if *reason == Reason::Done && !self.is_done() {
+            let what = format!("a session is done with {:?}", self.ways);
+            return Err(Breach::new(Invariant::NothingLost, what));
+        }
         match (reason, *self.gave_up.of(side)) {
             // A process that is held up may lose its link and give up in one step.
             (Reason::NotBack, None) if before != Told::Away => {
@@ -382,6 +381,13 @@ impl Session {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether both applications have got everything, and the server knows.
+    fn is_done(&self) -> bool {
+        let Both { client, server } = &self.ways;
+        let is_known = server.known == server.position(server.ends.len());
+        client.end_is_delivered && server.end_is_delivered && is_known
     }
 
     /// The application of the sender is told what was lost.

@@ -67,6 +67,10 @@ counters! {
         away,
         /// Sessions that went on with another link.
         back,
+        /// Applications that were told in a session that the other one sends no more.
+        ended,
+        /// Messages to an application that had said that it sends no more.
+        after_end,
         /// Silent links that a spare connection took the place of.
         spare_used,
         /// Spare connections that were not needed any more when they were made.
@@ -126,6 +130,8 @@ counters! {
         rejected,
         /// This end's application closed it.
         left,
+        /// Both applications had said that they send no more, and had taken everything over.
+        done,
         /// A newer session of the same client took its place.
         taken_over,
         /// The peer was a slow reader.
@@ -149,6 +155,7 @@ impl Ends {
             End::Bye(_) => &mut self.bye,
             End::Rejected => &mut self.rejected,
             End::Left => &mut self.left,
+            End::Done => &mut self.done,
             End::TakenOver => &mut self.taken_over,
             End::SlowReader => &mut self.slow_reader,
             End::NetworkChanged | End::Suspected | End::Other(_) => return,

@@ -44,6 +44,9 @@ pub(super) struct Terms {
     pub(super) resume: Option<(u32, Duration)>,
     /// A client makes a spare connection when it suspects that its own is lost.
     pub(super) suspects: bool,
+    /// Of 256 times that its application would send in such a session, it says so often that it
+    /// sends no more.
+    pub(super) ends: u8,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     /// Bytes that its peer, of a later version of protocol v1, appends to each beat.

@@ -298,9 +298,18 @@ impl World {
         if self.net.lock().host(host).state != State::Runs {
             return;
         }
+        let side = if host == SERVER { Side::Server } else { Side::Client };
+        let ends = self.scenario.terms.of(side).ends;
+        let ends = ends > 0 && self.rng.u8(..) < ends;
         let Some(client) = self.clients.get_mut(host.wrapping_sub(1)) else {
+            if ends {
+                self.server.end(&mut self.rng);
+            }
             return self.server.send(&mut self.rng, body_len);
         };
+        if ends {
+            client.end();
+        }
         if self.rng.u8(..) < PROMISES {
             client.promise(self.rng.u32(1..=4));
         }

@@ -176,15 +176,37 @@ impl Net {
         it.next_message += 1;
         let (Some(index), client) = (it.session, it.path) else { return Ok(()) };
         let session = &mut self.sessions[index];
-        if usize::try_from(number) == Ok(session.sent(Side::Client))
-            && let Some(body) = self.outboxes[client].pop()
-        {
+        let is_next = usize::try_from(number) == Ok(session.sent(Side::Client));
+        if is_next && session.has_ended(Side::Client) {
+            let what = format!("message {number} is written after the end");
+            return Err(Breach::new(Invariant::NoGapNoRepeat, what));
+        }
+        if is_next && let Some(body) = self.outboxes[client].pop() {
             session.tell_sent(Side::Client, body);
             session.accept_all(Side::Client);
             return session.check_window(Side::Client);
         }
         self.mishaps.written_again += 1;
         Ok(())
+    }
+
+    /// A client's process writes END whole: for the first time, or again.
+    pub(in crate::sim) fn write_end(&mut self, link: LinkId) -> Result<(), Breach> {
+        let Link { session, path, next_message: number, .. } = self.links[link];
+        self.links[link].next_message += 1;
+        let Some(session) = session.map(|index| &mut self.sessions[index]) else { return Ok(()) };
+        let is_next = usize::try_from(number) == Ok(session.sent(Side::Client));
+        if is_next && session.has_ended(Side::Client) {
+            return Ok(());
+        }
+        let outbox = &mut self.outboxes[path];
+        let left = outbox.pop();
+        if is_next && left.is_none() && outbox.ends {
+            session.tell_end(Side::Client);
+            return Ok(());
+        }
+        let what = format!("an END as frame {number}, with {left:?} in front of it");
+        Err(Breach::new(Invariant::NoGapNoRepeat, what))
     }
 
     pub(in crate::sim) fn tell_taken(
@@ -217,6 +239,20 @@ impl Net {
         self.sessions[index].tell_sent(Side::Server, body);
     }
 
+    /// The server's application sends no more in a session.
+    pub(in crate::sim) fn tell_end_in(&mut self, index: usize) {
+        self.log(&"server", format_args!("the application sends no more"));
+        self.sessions[index].tell_end(Side::Server);
+    }
+
+    /// An application is told that the other one sends no more.
+    pub(in crate::sim) fn tell_ended_in(&mut self, index: usize, to: Side) {
+        self.log(&format_args!("session {index}"), format_args!("{to:?} gets the end"));
+        self.mishaps.ended += 1;
+        let from = crate::sim::link::other(to);
+        self.judge_session(index, to, |session| session.tell_ended(from));
+    }
+
     /// An application gets a message of a session.
     pub(in crate::sim) fn tell_data_in(&mut self, index: usize, to: Side, data: &[u8]) {
         let from = crate::sim::link::other(to);
@@ -224,6 +260,7 @@ impl Net {
             &format_args!("session {index}"),
             format_args!("{to:?} gets {} bytes", data.len()),
         );
+        self.mishaps.after_end += u64::from(self.sessions[index].has_ended(to));
         self.judge_session(index, to, |session| session.tell_data(from, data));
     }
 

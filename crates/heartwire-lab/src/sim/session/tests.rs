@@ -67,6 +67,39 @@ fn data_that_was_delivered_waits_no_longer() {
 }
 
 #[test]
+fn an_end_comes_once_behind_all_messages_and_nothing_follows_it() {
+    let (mut session, bodies) = sent(&[3]);
+    breaks(session.tell_ended(Side::Client), Invariant::NoGapNoRepeat);
+    session.tell_end(Side::Client);
+    breaks(session.tell_ended(Side::Client), Invariant::NoGapNoRepeat);
+    session.tell_data(Side::Client, &bodies[0]).unwrap();
+    // It counts as a frame, once the application knows of it.
+    let end = Position { frames: 2, bytes: 19 };
+    breaks(session.tell_taken(Side::Server, end), Invariant::TrueAcks);
+    session.tell_ended(Side::Client).unwrap();
+    session.tell_taken(Side::Server, end).unwrap();
+    breaks(session.tell_ended(Side::Client), Invariant::NoGapNoRepeat);
+    breaks(session.tell_data(Side::Client, &[]), Invariant::NoGapNoRepeat);
+}
+
+#[test]
+fn a_session_is_done_when_both_ends_are_delivered_and_acknowledged() {
+    let done = |session: &mut Session| {
+        session.told.server = Told::Online;
+        session.tell_offline(Side::Server, &Reason::Done, false)
+    };
+    let mut session = session();
+    for side in [Side::Client, Side::Server] {
+        breaks(done(&mut session), Invariant::NothingLost);
+        session.tell_end(side);
+        session.tell_ended(side).unwrap();
+    }
+    breaks(done(&mut session), Invariant::NothingLost);
+    session.hear_taken(Side::Server, Position { frames: 1, bytes: 8 });
+    done(&mut session).unwrap();
+}
+
+#[test]
 fn an_acknowledgement_is_of_what_was_taken_over_and_does_not_go_back() {
     let (mut session, bodies) = sent(&[3, 5]);
     let position = |frames, bytes| Position { frames, bytes };

@@ -79,11 +79,12 @@ impl<W: World> Driver<W> {
             let Some(message) = message else { break };
             if let Some(message) = self.queue(app, message) {
                 app.pending.push_front(message);
-                return;
+                break;
             }
         }
         // Also where they have just filled the outbox: nothing else would wake this client.
-        if ends && app.pending.is_empty() && app.messages.is_empty() {
+        let has_all = app.pending.is_empty() && app.messages.is_empty();
+        if ends && (has_all || self.world.breaks(Break::EndsTooSoon)) {
             self.queue_end(app);
         }
     }

@@ -52,6 +52,7 @@ impl App {
 
     /// Drops every message whose writing has not begun: the session goes on only to be closed.
     pub(super) fn drop_unwritten(&mut self) {
+        self.intake.handle_end();
         self.outbox.drop_unwritten();
         let waiting = core::iter::from_fn(|| self.messages.try_recv().ok());
         for message in self.pending.drain(..).chain(waiting) {
@@ -174,7 +175,7 @@ impl Controls {
 pub(super) struct Intake {
     queues: bool,
     link: Mutex<Link>,
-    /// The application sends no more in this session. Changed under the lock.
+    /// The application sends no more in this session, and its END is not queued yet.
     ends: AtomicBool,
 }
 
@@ -239,9 +240,14 @@ impl Intake {
         *now == Link::Ended
     }
 
-    /// Whether the application sends no more than it has sent.
+    /// Whether the application sends no more than it has sent, and its END is not queued yet.
     pub(super) fn wants_end(&self) -> bool {
         self.ends.load(Ordering::Acquire)
+    }
+
+    /// The END is queued, or is not sent at all.
+    pub(super) fn handle_end(&self) {
+        self.ends.store(false, Ordering::Release);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Link> {

@@ -176,9 +176,10 @@ impl App {
         Some(self.leave_by.map_or(until, |leave_by| leave_by.min(until)))
     }
 
-    /// Whether accepted messages are not known to have been taken over.
+    /// Whether accepted messages, or the END behind them, are not known to have been taken over.
     pub(super) fn has_undelivered(&self) -> bool {
         self.outbox.log_len() > 0
+            || self.intake.wants_end()
             || self.outbox.has_message()
             || !self.pending.is_empty()
             || !self.messages.is_empty()

@@ -116,6 +116,7 @@ impl<W: World> Driver<W> {
     fn queue_end(&mut self, app: &mut App) {
         if self.connection.ledger_mut().is_some_and(Ledger::queue_end) {
             app.outbox.push_end();
+            app.intake.handle_end();
         }
     }
 

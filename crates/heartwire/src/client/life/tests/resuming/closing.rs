@@ -110,6 +110,27 @@ fn close_that_loses_its_link_comes_back_to_deliver_the_rest() {
     assert_eq!((frames, bye.taken), (&messages([1])[..], Some(after(2))));
 }
 
+/// Also if the link is lost in the same moment.
+#[test]
+fn close_right_after_an_end_comes_back_to_deliver_the_end() {
+    for is_away in [true, false] {
+        let mut rig = resumable(|config| config.close_timeout(CLOSE_TIMEOUT));
+        let away = is_away.then(|| rig.loses());
+        assert!(rig.client.end());
+        rig.client.close();
+        rig.toy.state().end = Some(RESET);
+        let wait = rig.wait();
+        assert!(rig.comes_back(away.unwrap_or(wait)).only);
+        rig.is_resumed(2, after(0));
+        let written = rig.toy.take_written();
+        assert_eq!(split_bye(&written[BEAT_FRAME..]).0, frame(7, &[]));
+        rig.toy.state().unacknowledged = Some(1);
+        let bye = Bye::new(ByeCode::Done, RetryHint::AtWill).taken(Some(position(1, 8)));
+        assert_eq!(rig.is_left(&bye.encode()), Step::Over);
+        assert_eq!(rig.end(), (Reason::Shutdown, 0, Undelivered::NOTHING));
+    }
+}
+
 fn rig_wait(rig: &Rig, wait: Wait) -> String {
     format!("waiting {:.3} s before attempt 1", rig.left(wait).as_secs_f64())
 }

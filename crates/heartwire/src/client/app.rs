@@ -183,8 +183,8 @@ pub(super) struct Intake {
 pub(super) enum Link {
     Down,
     Up {
-        /// The longest message that the server accepts.
-        max_frame: usize,
+        /// The longest message that the server accepts; `None`: not even an empty one.
+        max_frame: Option<usize>,
         /// The session can be resumed.
         is_resumable: bool,
     },
@@ -209,11 +209,12 @@ impl Intake {
         }
     }
 
-    /// The longest message that the server accepts, if there is a connection.
-    pub(super) fn max_frame(&self) -> usize {
+    /// The longest message that the server accepts, if there is a connection; `None`: not even an
+    /// empty one.
+    pub(super) fn max_frame(&self) -> Option<usize> {
         match *self.lock() {
             Link::Up { max_frame, .. } => max_frame,
-            Link::Down | Link::Ended | Link::Closed => usize::MAX,
+            Link::Down | Link::Ended | Link::Closed => Some(usize::MAX),
         }
     }
 

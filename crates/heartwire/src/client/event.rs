@@ -337,6 +337,7 @@ pub enum SendError {
     /// The message can never fit into
     /// [`ClientConfig::max_queue`](super::ClientConfig::max_queue), or into half of the
     /// [window](super::Resume::window), or is longer than the server says it accepts (protocol v1).
+    /// An empty one where the server accepts none.
     #[error("a message of {} bytes is longer than the {max} bytes that can be sent", data.len())]
     TooLong {
         /// The message.

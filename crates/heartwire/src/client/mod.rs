@@ -319,15 +319,16 @@ impl Client {
 
     /// The message and how many bytes of room it takes, or why it cannot be sent.
     pub(crate) fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
-        let max = self.shared.max_frame.min(self.shared.intake.max_frame());
+        let max = self.shared.intake.max_frame().map(|max| max.min(self.shared.max_frame));
         // At least 1, so that the number of empty messages is limited too.
         let cost = (data.len().saturating_add(self.shared.header_len)).max(1);
+        let fits = max.is_some_and(|max| data.len() <= max);
         match u32::try_from(cost) {
-            Ok(cost) if data.len() <= max => match self.shared.intake.refusal() {
+            Ok(cost) if fits => match self.shared.intake.refusal() {
                 Some(refusal) => Err(refusal(data)),
                 None => Ok((data, cost)),
             },
-            _ => Err(SendError::TooLong { data, max }),
+            _ => Err(SendError::TooLong { data, max: max.unwrap_or(0) }),
         }
     }
 

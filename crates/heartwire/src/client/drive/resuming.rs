@@ -75,13 +75,18 @@ impl<W: World> Driver<W> {
         Ok(())
     }
 
-    /// Begins a session. Returns the longest message that can be sent in it.
-    pub(super) fn begin_session(&mut self, app: &mut App, welcome: Option<&Welcome>) -> usize {
+    /// Begins a session. Returns the longest message that can be sent in it; `None`: not even an
+    /// empty one.
+    pub(super) fn begin_session(
+        &mut self,
+        app: &mut App,
+        welcome: Option<&Welcome>,
+    ) -> Option<usize> {
         let max_frame = self.connection.peer_max_frame();
         let Some((welcome, terms)) = welcome.and_then(|welcome| Some((welcome, welcome.resume?)))
         else {
             app.outlet.begin_session(None);
-            return max_frame;
+            return Some(max_frame);
         };
         let receipts = Receipts::new(app.controls.clone());
         app.outlet.begin_session(Some(receipts.clone()));
@@ -92,7 +97,7 @@ impl<W: World> Driver<W> {
         let ledger = Ledger::new(terms.agreed.to_server, terms.agreed.to_client);
         let longest = usize::try_from(ledger.longest_frame()).unwrap_or(usize::MAX);
         self.connection.attach(Box::new(ledger));
-        max_frame.min(longest.saturating_sub(HEADER_LEN))
+        longest.checked_sub(HEADER_LEN).map(|longest| longest.min(max_frame))
     }
 
     /// Counts what the application has taken over, for the next beat or ACK.

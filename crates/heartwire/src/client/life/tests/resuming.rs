@@ -89,7 +89,12 @@ impl Rig {
 
     /// The server accepts the client with a new session.
     fn is_welcomed(&mut self, lost: Option<Position>) {
-        let agreed = ResumeOffer { to_server: WINDOW, to_client: WINDOW, grace: GRACE };
+        self.is_granted(WINDOW, lost);
+    }
+
+    /// The same, with this window towards the server.
+    fn is_granted(&mut self, to_server: u32, lost: Option<Position>) {
+        let agreed = ResumeOffer { to_server, to_client: WINDOW, grace: GRACE };
         let key = Secret(*key().as_bytes());
         let terms = ResumeTerms { server: SERVER_ID, key, agreed };
         self.toy.send(&accepted().resume(Some(terms)).lost(lost).encode());

@@ -20,6 +20,22 @@ fn message_longer_than_half_a_window_is_given_back() {
 }
 
 #[test]
+fn not_even_an_empty_message_fits_into_a_window_of_0() {
+    let resume = Resume::default().window(WINDOW).grace(GRACE);
+    for (window, fits) in [(0, false), (15, false), (16, true)] {
+        let mut rig =
+            Rig::new(|config| config.v1(V1::default()).policy(Policy::default()).resume(resume));
+        rig.connects();
+        rig.hello();
+        rig.is_granted(window, None);
+        let sent = rig.client.try_send(Vec::new());
+        assert_eq!(matches!(sent, Err(SendError::TooLong { max: 0, .. })), !fits, "{window}");
+        rig.wait();
+        rig.assert_beat_and(if fits { &[1, 0, 0, 0, 0, 0, 0, 0] } else { &[] });
+    }
+}
+
+#[test]
 fn message_that_was_accepted_too_long_is_dropped_when_the_window_is_known() {
     let resume = Resume::default().window(WINDOW).grace(GRACE);
     let mut rig = Rig::new(|config| {

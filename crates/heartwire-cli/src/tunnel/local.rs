@@ -4,7 +4,8 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
@@ -52,14 +53,19 @@ pub(super) enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
+fn is_socket(path: &Path) -> io::Result<bool> {
+    Ok(std::fs::symlink_metadata(path)?.file_type().is_socket())
+}
+
 impl Listener {
     pub(super) async fn bind(place: &Place) -> io::Result<Self> {
         match place {
             Place::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
             Place::Unix(path) => {
                 let bound = match UnixListener::bind(path) {
-                    // It is left from a program that was killed, if nothing listens on it.
-                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    // It is left from a program that was killed, if nothing listens on it. To
+                    // connect to a file of another kind fails alike, and that file stays.
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_socket(path)? => {
                         match UnixStream::connect(path).await {
                             Err(gone) if gone.kind() == io::ErrorKind::ConnectionRefused => {
                                 std::fs::remove_file(path)?;
@@ -227,5 +233,28 @@ impl Local {
             // At worst the last bytes are lost, and the program is told so by a reset.
             let _ = set_socket_linger(stream, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_that_is_left_over_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = Place::Unix(dir.path().join("left"));
+        let Place::Unix(path) = &left else { unreachable!() };
+        drop(UnixListener::bind(path).unwrap());
+        let listener = Listener::bind(&left).await.unwrap();
+        let in_use = Listener::bind(&left).await.unwrap_err();
+        assert_eq!(in_use.kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        assert!(!path.exists());
+
+        std::fs::write(path, "notes").unwrap();
+        let file = Listener::bind(&left).await.unwrap_err();
+        assert_eq!(file.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "notes");
     }
 }

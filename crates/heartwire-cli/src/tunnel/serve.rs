@@ -190,8 +190,9 @@ impl Files {
         if let (Some(path), Some((tokens, grants))) = (&self.path, &self.identity) {
             match Grants::read(path, &self.services) {
                 Ok((new_tokens, new_grants)) => {
-                    tokens.replace(&new_tokens);
+                    // First, so that no client with a new token has more than is granted.
                     grants.replace(&new_grants);
+                    tokens.replace(&new_tokens);
                     inform(format_args!("read {} again", path.display()));
                 }
                 Err(Usage(error)) => warn(format_args!("{error}; the old ones stay")),

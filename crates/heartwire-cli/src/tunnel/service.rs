@@ -130,7 +130,8 @@ fn proxy_header(client: SocketAddr) -> io::Result<Vec<u8>> {
     Builder::with_addresses(version, Protocol::Stream, (client, here)).build()
 }
 
-/// Who may use which service: what the token file says.
+/// Who may use which service: what the token file says. A name without a list may use all; one that
+/// is not in the file, or not any more, none.
 #[derive(Clone, Debug)]
 pub(super) struct Grants(Arc<RwLock<HashMap<String, BTreeSet<String>>>>);
 
@@ -160,7 +161,8 @@ impl Grants {
     /// Whether the client with this name, whose token was right, may use a service.
     pub(super) fn allow(&self, name: &str, service: &str) -> bool {
         let grants = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        grants.get(name).is_none_or(|services| services.contains(service))
+        let services = grants.get(name);
+        services.is_some_and(|services| services.is_empty() || services.contains(service))
     }
 }
 
@@ -171,29 +173,24 @@ fn parse(
 ) -> Result<(String, HashMap<String, BTreeSet<String>>), String> {
     let (mut tokens, mut grants) = (String::new(), HashMap::new());
     for (line, number) in text.lines().zip(1..) {
-        let (name, rest) = split_name(line.trim());
-        let mut words = rest.split_whitespace();
-        let (token, listed) = (words.next().unwrap_or_default(), words.next());
-        if line.trim_start().starts_with('#') || listed.is_none() {
-            tokens.push_str(line);
-        } else {
-            tokens.push_str(line.get(..line.len() - line.trim_start().len()).unwrap_or_default());
-            tokens.push_str(&format!("{} {token}", name.typed));
+        let line = line.trim_ascii();
+        if !(line.is_empty() || line.starts_with('#')) {
+            let (name, rest) = split_name(line);
+            let mut words = rest.split_ascii_whitespace();
+            tokens.push_str(&format!("{} {}", name.typed, words.next().unwrap_or_default()));
+            // A name may have several tokens while one is replaced by another.
+            let of_name: &mut BTreeSet<String> = grants.entry(name.plain.to_owned()).or_default();
+            for service in words.next().into_iter().flat_map(|listed| listed.split(',')) {
+                if !services.iter().any(|known| known.name == service) {
+                    return Err(format!("line {number} names a service that --service does not"));
+                }
+                of_name.insert(service.to_owned());
+            }
+            if words.next().is_some() {
+                return Err(format!("line {number} has more than a name, a token and services"));
+            }
         }
         tokens.push('\n');
-        let Some(listed) = listed.filter(|_| !line.trim_start().starts_with('#')) else { continue };
-        if words.next().is_some() {
-            return Err(format!("line {number} has more than a name, a token and services"));
-        }
-        let mut of_name = BTreeSet::new();
-        for service in listed.split(',') {
-            if !services.iter().any(|known| known.name == service) {
-                return Err(format!("line {number} names a service that --service does not"));
-            }
-            of_name.insert(service.to_owned());
-        }
-        // A name may have several tokens while one is replaced by another.
-        grants.entry(name.plain.to_owned()).or_insert_with(BTreeSet::new).extend(of_name);
     }
     Ok((tokens, grants))
 }
@@ -206,9 +203,11 @@ struct Name<'a> {
 
 fn split_name(line: &str) -> (Name<'_>, &str) {
     let quoted = line.strip_prefix('"').and_then(|rest| rest.rfind('"').map(|at| at + 2));
-    let end = quoted.or_else(|| line.find(char::is_whitespace)).unwrap_or(line.len());
+    let is_space = |char: char| char.is_ascii_whitespace();
+    let end = quoted.or_else(|| line.find(is_space)).unwrap_or(line.len());
     let (typed, rest) = line.split_at_checked(end).unwrap_or((line, ""));
-    (Name { typed, plain: typed.trim_matches('"') }, rest)
+    let plain = typed.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    (Name { typed, plain: plain.unwrap_or(typed) }, rest)
 }
 
 #[cfg(test)]
@@ -240,18 +239,31 @@ mod tests {
         let services = [service("ssh=h:1"), service("db=h:2")];
         let text = "# all\nann 0123456789abcdef\n\"bob b\" 0123456789abcdef0 ssh,db\n\
                     carl 0123456789abcdef1 db\ncarl 0123456789abcdef2 ssh\n\n\
-                    dora 0123456789abcdef3 db";
+                    dora 0123456789abcdef3 db\n\"\"eve\"\" 0123456789abcdef4 db";
         let (tokens, grants) = parse(text, &services).unwrap();
-        assert_eq!(Tokens::parse(&tokens).unwrap().count(), 5);
+        assert_eq!(Tokens::parse(&tokens).unwrap().count(), 6);
         let grants = Grants(Arc::new(RwLock::new(grants)));
         let may = |name: &str| ["ssh", "db", "x"].map(|service| grants.allow(name, service));
         assert_eq!(may("ann"), [true, true, true]);
         assert_eq!(may("bob b"), [true, true, false]);
         assert_eq!(may("carl"), [true, true, false]);
         assert_eq!(may("dora"), [false, true, false]);
+        // Further quotation marks are part of a name.
+        assert_eq!((may("\"eve\""), may("eve")), ([false, true, false], [false; 3]));
         let wrong = |text: &str| parse(text, &services).unwrap_err();
         assert!(wrong("ann 0123456789abcdef web").contains("line 1 names a service"));
         assert!(wrong("\nann 0123456789abcdef ssh db").contains("line 2 has more"));
+    }
+
+    /// Its session may have begun before.
+    #[test]
+    fn a_name_that_was_removed_may_use_nothing() {
+        let services = [service("ssh=h:1"), service("db=h:2")];
+        let grants = |text| Grants(Arc::new(RwLock::new(parse(text, &services).unwrap().1)));
+        let now = grants("ann 0123456789abcdef\nbob 0123456789abcdef0 ssh");
+        assert!(now.allow("bob", "ssh") && !now.allow("bob", "db"));
+        now.replace(&grants("ann 0123456789abcdef"));
+        assert!(now.allow("ann", "db") && !now.allow("bob", "ssh") && !now.allow("bob", "db"));
     }
 
     #[test]

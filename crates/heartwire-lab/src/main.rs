@@ -34,6 +34,9 @@ enum Command {
     /// Measure how much one connection carries with sessions that can be resumed, and without.
     #[cfg(target_os = "linux")]
     Throughput(net::throughput::Args),
+    /// Break the connections of ssh, psql, Redis and MQTT, over `heartwire tunnel` and without it.
+    #[cfg(target_os = "linux")]
+    Tunnel(net::tunnel::Args),
     /// Benchmark a server: cost per connection and accuracy of its verdicts.
     #[cfg(target_os = "linux")]
     Bench(bench::Args),
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Cuts(args) => net::cuts::run(&args),
         #[cfg(target_os = "linux")]
         Command::Throughput(args) => net::throughput::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Tunnel(args) => net::tunnel::run(&args),
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]

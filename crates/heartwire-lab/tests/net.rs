@@ -210,6 +210,63 @@ fn cuts(args: &[&str]) -> Option<Value> {
     Some(report)
 }
 
+#[test]
+fn connections_of_other_programs_survive_over_the_tunnel_and_not_without_it() {
+    let Some(report) = tunnel(&["--faults=socket-killed"]) else { return };
+    assert_eq!(report["right"], true, "{report}");
+    let hows = report["records"].as_array().unwrap().iter().map(|record| {
+        let [app, carrier, how] = ["app", "carrier", "how"].map(|field| record[field].as_str());
+        (app.unwrap(), carrier.unwrap(), how.unwrap())
+    });
+    let expected = ["redis-monitor", "redis-pubsub"]
+        .map(|app| [(app, "plain", "ended"), (app, "tunnel", "survived")]);
+    assert_eq!(hows.collect::<Vec<_>>(), expected.concat(), "{report}");
+}
+
+#[test]
+fn a_tunnel_that_gives_up_too_early_is_noticed() {
+    let args = ["--faults=link-down", "--down=10s", "--grace=1s", "--carriers=tunnel"];
+    let Some(report) = tunnel(&args) else { return };
+    assert_eq!(report["right"], false, "{report}");
+    for record in report["records"].as_array().unwrap() {
+        assert_eq!(record["how"], "ended", "{report}");
+    }
+}
+
+#[test]
+fn programs_that_the_tunnel_experiment_does_not_find_are_named_with_their_packages() {
+    let ran = Command::new(LAB).args(["tunnel", "--apps=mqtt"]).env("PATH", "").output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    for need in
+        ["mosquitto_sub (apt-get install mosquitto-clients)", "socat (apt-get install socat)"]
+    {
+        assert!(said.contains(need), "{said}");
+    }
+    assert!(!said.contains("postgresql"), "{said}");
+}
+
+/// What `tunnel` reports of Redis. `None`: it cannot run here, and the test is skipped.
+fn tunnel(args: &[&str]) -> Option<Value> {
+    heartwire()?;
+    let mut tunnel = Command::new(LAB);
+    tunnel.args(["tunnel", "--apps=redis-monitor,redis-pubsub", "--format=json"]);
+    if !args.iter().any(|arg| arg.starts_with("--carriers")) {
+        tunnel.arg("--carriers=plain,tunnel");
+    }
+    let ran = tunnel.args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    if let Some((_, needs)) = said.split_once("this cannot run here; it needs:") {
+        skip(&format!("the lab's tunnel needs {}", needs.trim()));
+        return None;
+    }
+    let report: Value =
+        serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let is_right = report.get("right") == Some(&Value::Bool(true));
+    assert_eq!(ran.status.success(), is_right, "{report}");
+    Some(report)
+}
+
 /// The program under test. `None`: the lab cannot run here, and the test is skipped.
 fn heartwire() -> Option<&'static Path> {
     static HEARTWIRE: OnceLock<Result<PathBuf, String>> = OnceLock::new();

@@ -2,6 +2,7 @@
 
 use core::fmt::Write as _;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail};
@@ -16,12 +17,18 @@ pub(super) fn feed(command: &mut Command, input: &str) -> anyhow::Result<String>
     finish(command.stdin(Stdio::piped()), Some(input))
 }
 
-/// Where a program is, if it is installed.
+/// Whether a program is installed.
 pub(super) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program is, if it is installed.
+pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian's directories for most of these programs, which may not be in a user's PATH.
     let more = ["/usr/sbin", "/sbin"].map(Into::into);
-    std::env::split_paths(&path).chain(more).any(|directory| directory.join(program).is_file())
+    let mut places = std::env::split_paths(&path).chain(more).map(|place| place.join(program));
+    places.find(|place| place.is_file())
 }
 
 fn finish(command: &mut Command, input: Option<&str>) -> anyhow::Result<String> {

@@ -20,8 +20,14 @@ const TOOLS: [(&str, &str); 7] = [
 
 /// What is missing; empty if the lab can run.
 pub(super) fn find(maker: Maker) -> Vec<String> {
-    let absent = TOOLS.into_iter().filter(|(tool, _)| !is_installed(tool));
-    let mut missing: Vec<String> = absent
+    find_and(maker, &[])
+}
+
+/// The same for an experiment that needs these programs as well, each with its package.
+fn find_and(maker: Maker, more: &[(&str, &str)]) -> Vec<String> {
+    let all = TOOLS.iter().chain(more);
+    let mut missing: Vec<String> = all
+        .filter(|(tool, _)| !is_installed(tool))
         .map(|(tool, package)| format!("the program {tool} (apt-get install {package})"))
         .collect();
     if missing.is_empty()
@@ -36,7 +42,12 @@ pub(super) fn find(maker: Maker) -> Vec<String> {
 
 /// An error that says what is missing, if anything is.
 pub(super) fn nothing(maker: Maker) -> anyhow::Result<()> {
-    let missing = find(maker);
+    nothing_and(maker, &[])
+}
+
+/// The same for an experiment that needs these programs as well, each with its package.
+pub(super) fn nothing_and(maker: Maker, more: &[(&str, &str)]) -> anyhow::Result<()> {
+    let missing = find_and(maker, more);
     ensure!(missing.is_empty(), "this cannot run here; it needs:\n  {}", missing.join("\n  "));
     Ok(())
 }

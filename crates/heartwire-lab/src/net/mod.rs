@@ -3,7 +3,8 @@
 //! [`run`] makes three namespaces for each cell of a matrix, a client, a router and a server, runs
 //! `heartwire serve` and `heartwire connect` in them, makes a fault, and compares what both ends
 //! say of it with what [`heartwire_plan`] says they will. [`cuts`] does it again and again to the
-//! library's sessions that can be resumed, and [`throughput`] measures what these cost.
+//! library's sessions that can be resumed, and [`throughput`] measures what these cost. [`tunnel`]
+//! breaks the connections of other programs over `heartwire tunnel`.
 
 use std::process::ExitCode;
 
@@ -62,6 +63,8 @@ mod stop;
 pub mod throughput;
 #[cfg(target_os = "linux")]
 mod topology;
+#[cfg(target_os = "linux")]
+pub mod tunnel;
 
 #[cfg(target_os = "linux")]
 pub use self::args::Args;

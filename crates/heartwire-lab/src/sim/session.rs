@@ -362,7 +362,7 @@ impl Session {
             let what = format!("a session ends with its link: {reason}");
             return Err(Breach::new(Invariant::OutlivesItsLinks, what));
         }
-        if *reason == Reason::Done && !self.is_done(side) {
+        if *reason == Reason::Done && !self.is_done() {
             let what = format!("a session is done with {:?}", self.ways);
             return Err(Breach::new(Invariant::NothingLost, what));
         }
@@ -383,10 +383,10 @@ impl Session {
         }
     }
 
-    /// Whether both applications have got everything, and this end knows.
-    fn is_done(&self, side: Side) -> bool {
-        let (Both { client, server }, own) = (&self.ways, self.ways.of(side));
-        let is_known = own.known == own.position(own.ends.len());
+    /// Whether both applications have got everything, and the server knows.
+    fn is_done(&self) -> bool {
+        let Both { client, server } = &self.ways;
+        let is_known = server.known == server.position(server.ends.len());
         client.end_is_delivered && server.end_is_delivered && is_known
     }
 

@@ -11,7 +11,7 @@ use crate::net::topology::Topology;
 
 /// What cuts all sessions off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(in crate::net) enum Kind {
     /// The client's sockets are aborted (`ss -K`), which resets them at both ends.
     ClientSocket,
     /// The server's are.
@@ -33,7 +33,7 @@ const STRICT: &str = "net.netfilter.nf_conntrack_tcp_loose=0";
 
 impl Kind {
     /// As typed on the command line.
-    pub(super) const fn name(self) -> &'static str {
+    pub(in crate::net) const fn name(self) -> &'static str {
         match self {
             Self::ClientSocket => "client-socket",
             Self::ServerSocket => "server-socket",
@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// Whether no other connection gets through either, until it is healed.
-    pub(super) const fn is_outage(self) -> bool {
+    pub(in crate::net) const fn is_outage(self) -> bool {
         matches!(self, Self::LinkDown | Self::RouterFrozen)
     }
 
@@ -64,12 +64,16 @@ impl Kind {
     }
 
     /// Sets what all of them need.
-    pub(super) fn prepare(topology: &Topology) -> anyhow::Result<()> {
+    pub(in crate::net) fn prepare(topology: &Topology) -> anyhow::Result<()> {
         topology.router.set_sysctls(&[STRICT])
     }
 
     /// Makes it, as cut number `number` of a run. Returns the moment before.
-    pub(super) fn make(self, topology: &Topology, number: u32) -> anyhow::Result<SystemTime> {
+    pub(in crate::net) fn make(
+        self,
+        topology: &Topology,
+        number: u32,
+    ) -> anyhow::Result<SystemTime> {
         let Topology { client, router, server, .. } = topology;
         // What the router does with packets of connections that it does not know.
         topology.clear_rules()?;
@@ -99,7 +103,7 @@ impl Kind {
     }
 
     /// Ends an outage. Returns the moment before.
-    pub(super) fn heal(self, topology: &Topology) -> anyhow::Result<SystemTime> {
+    pub(in crate::net) fn heal(self, topology: &Topology) -> anyhow::Result<SystemTime> {
         let at = SystemTime::now();
         match self {
             Self::LinkDown => {

@@ -28,7 +28,8 @@ use tempfile::TempDir;
 
 pub use self::args::Args;
 pub(super) use self::end::{Args as EndArgs, lines, print, run as run_end};
-use self::kind::{Kind, outage};
+pub(super) use self::kind::Kind;
+use self::kind::outage;
 use self::report::{Cut, Report};
 use super::missing;
 use super::namespace::{Maker, this_program};

@@ -22,7 +22,8 @@ impl Client {
     ///
     /// Closing the client does not wait, and a program that exits right afterwards cuts it short.
     /// To be sure that everything has arrived, take the events to their end: the last
-    /// [`Offline`](Event::Offline) then has [`Reason::Shutdown`](crate::Reason::Shutdown).
+    /// [`Offline`](Event::Offline) then has [`Reason::Shutdown`](crate::Reason::Shutdown), or
+    /// [`Reason::Done`](crate::Reason::Done).
     ///
     /// ```
     /// use heartwire::client::{Client, ClientConfig, Event};
@@ -62,8 +63,8 @@ impl Client {
     }
 
     /// As [`send`](Self::send), and blocks the thread while the queue is full: as long as the
-    /// server does not read, or, with [`offline_queue`](ClientConfig::offline_queue), until there
-    /// is a connection again.
+    /// server does not read, or, with [`offline_queue`](ClientConfig::offline_queue) or in a
+    /// session that can be [resumed](ClientConfig::resume), until there is a connection again.
     ///
     /// # Errors
     ///

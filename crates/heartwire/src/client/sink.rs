@@ -25,19 +25,20 @@ impl Client {
     /// A [`Sink`] of this client's messages.
     ///
     /// - *Ready* when the last item was accepted, as by [`send`](Self::send). One item can wait
-    ///   here for room, without bound if the server does not read, or, with
-    ///   [`offline_queue`](ClientConfig::offline_queue), while there is no connection. An item that
-    ///   is too long, or that the client refuses because it is offline or has ended, comes back at
-    ///   once as a [`SendError`]; an item that is refused while it waits comes back from the next
-    ///   call.
+    ///   here for room, without bound if the server does not read, or while there is no connection,
+    ///   with [`offline_queue`](ClientConfig::offline_queue) or in a session that can be
+    ///   [resumed](ClientConfig::resume). An item that is too long, or that the client refuses
+    ///   because it is offline or has ended, comes back at once as a [`SendError`]; an item that is
+    ///   refused while it waits comes back from the next call.
     /// - *Flushed* when everything accepted was written to a connection or dropped with one, as by
     ///   [`flush`](Self::flush); so `SinkExt::send` waits for the connection, and `feed` does not.
     /// - *Closed* when the last item was accepted: it then calls [`close`](Self::close), which
-    ///   writes what was accepted. The events tell when the client has ended.
+    ///   writes what was accepted. The events tell when the client has ended. To end only this half
+    ///   of a session, and still receive, call [`end`](Self::end).
     ///
     /// After an error the sink can still be used: later items may be accepted. `forward` and
     /// `send_all` end at the first error; without [`offline_queue`](ClientConfig::offline_queue)
-    /// that is the first outage.
+    /// that is the first outage that a session does not outlive.
     ///
     /// Dropping the sink drops an item that still waits here, and nothing that was accepted. A
     /// `send` or `feed` that is dropped before it is ready may or may not have queued its item; use
@@ -130,8 +131,9 @@ impl Debug for MessageSink {
 /// stream ends after [`Event::Closed`]; [`Client::sink`] describes the sink.
 ///
 /// No event is lost if `next()` is dropped before it is ready. Stream and sink survive
-/// reconnections; [`offline_queue`] says whether messages wait meanwhile. Dropping it drops the
-/// client and its events: the client writes what was accepted, and ends.
+/// reconnections; [`offline_queue`] says whether messages wait meanwhile, and in a session that can
+/// be [resumed](ClientConfig::resume) they do. Dropping it drops the client and its events: the
+/// client writes what was accepted, and ends.
 ///
 /// ```
 /// use futures_util::{SinkExt as _, StreamExt as _};

@@ -3,8 +3,9 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use heartwire::Reason;
-use heartwire::client::{Duplex, Event};
-use heartwire_testkit::{End, Listener, PATIENCE, data};
+use heartwire::client::{Duplex, Event, Resume, SendError};
+use heartwire::server::{self, Control, ServerConfig};
+use heartwire_testkit::{End, Listener, PATIENCE, ServerRig, client_config, data, patient};
 use tokio::runtime::Builder;
 
 /// The next event, pauses of a busy machine apart.
@@ -43,5 +44,39 @@ fn items_go_out_in_order_and_events_come_in() {
         assert!(matches!(end, Some(Event::Offline { reason: Reason::Shutdown, .. })), "{end:?}");
         assert!(matches!(next(&mut duplex).await, Some(Event::Closed)));
         assert!(next(&mut duplex).await.is_none());
+    });
+}
+
+/// As for the other forms of a client.
+#[test]
+fn session_that_both_ends_have_ended_ends_the_stream() {
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1).policy(patient());
+    let server = ServerRig::acting(
+        config.resume(server::Resume::new()),
+        |event: &server::Event<&[u8]>, control: &mut Control<'_>| match event {
+            server::Event::Data { id, data } => control.send(*id, data).unwrap(),
+            server::Event::Ended { id } => control.end(*id).unwrap(),
+            _ => {}
+        },
+    );
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = client_config(server.addr()).resume(Resume::default());
+        let mut duplex = Duplex::start(config);
+        assert!(matches!(next(&mut duplex).await, Some(Event::Connecting { .. })));
+        assert!(matches!(next(&mut duplex).await, Some(Event::Online { .. })));
+        duplex.feed(b"last".to_vec()).await.unwrap();
+        assert!(duplex.client().end());
+        let refused = duplex.send(b"more".to_vec()).await;
+        assert!(matches!(refused, Err(SendError::Ended(data)) if data == b"more"));
+        assert!(matches!(next(&mut duplex).await, Some(Event::Data(data)) if data == b"last"));
+        assert!(matches!(next(&mut duplex).await, Some(Event::Ended)));
+        let end = next(&mut duplex).await;
+        assert!(matches!(end, Some(Event::Offline { reason: Reason::Done, .. })), "{end:?}");
+        assert!(matches!(next(&mut duplex).await, Some(Event::Closed)));
+        assert!(next(&mut duplex).await.is_none());
+        let refused = duplex.send(b"more".to_vec()).await;
+        assert!(matches!(refused, Err(SendError::Closed(_))), "{refused:?}");
+        duplex.close().await.unwrap();
     });
 }

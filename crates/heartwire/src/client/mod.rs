@@ -311,7 +311,8 @@ impl Client {
     /// not written, and tells the server at once. A client that is [away](Event::Away) comes back
     /// to tell it, and writes nothing again, within [`ClientConfig::close_timeout`].
     /// [`Event::Offline`] counts what was dropped. The server is told of no
-    /// [end](Self::end) after that.
+    /// [end](Self::end) after that, and of what came that only what the application has taken by
+    /// then was taken over.
     pub fn abort(&self) {
         self.shared.controls.abort();
         self.close();

@@ -109,10 +109,15 @@ impl Session {
         Claim { role, server, session, link, frames, bytes }
     }
 
-    /// The application closes the client. What has come can still be taken, and nothing more.
-    pub(super) fn take_last(&mut self, ledger: &mut Ledger) {
+    /// The application closes the client. What has come can still be taken, and nothing more; not
+    /// even that if it `aborts`, so that the server does not take the session for done.
+    pub(super) fn take_last(&mut self, ledger: &mut Ledger, aborts: bool) {
         if self.last_taken.is_none() {
-            ledger.take_all();
+            if aborts {
+                self.collect(ledger);
+            } else {
+                ledger.take_all();
+            }
             self.last_taken = Some(ledger.taken());
         }
     }

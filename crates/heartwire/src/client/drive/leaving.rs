@@ -48,7 +48,7 @@ impl<W: World> Driver<W> {
         if let Some((session, ledger)) =
             app.session.as_deref_mut().zip(self.connection.ledger_mut())
         {
-            session.take_last(ledger);
+            session.take_last(ledger, app.controls.aborts());
         }
         let (closing, discard) = (Closing::new(now, within), Discard::default());
         Phase::Leaving(Leaving { closing, bye_len: 0, discard })

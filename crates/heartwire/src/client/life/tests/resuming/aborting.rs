@@ -141,3 +141,21 @@ fn abort_in_a_session_that_is_not_resumed_says_bye_at_once() {
     let written = rig.toy.take_written();
     assert_eq!(split_bye(&written).0, [0; 0]);
 }
+
+/// Otherwise the server would take a session for done whose last bytes no application has taken.
+#[test]
+fn abort_tells_only_what_the_application_has_taken() {
+    let mut rig = resumable(|config| config.close_timeout(CLOSE_TIMEOUT));
+    rig.toy.send(&messages([1]));
+    rig.wait();
+    assert_eq!(rig.told(), ["data"]);
+    rig.toy.send(&messages([2]));
+    rig.wait();
+    rig.client.abort();
+    rig.toy.state().unacknowledged = Some(1);
+    rig.wait();
+    let written = rig.toy.take_written();
+    let (frames, bye) = split_bye(&written);
+    assert_eq!((frames, bye.taken), (&[][..], Some(after(1))));
+    assert_eq!(rig.told(), ["data"]);
+}

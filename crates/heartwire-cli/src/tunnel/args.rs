@@ -51,7 +51,7 @@ Examples:
       one connection, between standard input and standard output
 
 SIGTERM or Ctrl-C refuses new connections, waits for those there are, up to --drain, and resets the
-rest. A second signal exits at once.
+rest. A second signal exits at once. With --stdio SIGHUP does the same; otherwise it does nothing.
 
 Exit codes: 0 stopped, or with --stdio both directions have ended; 2 settings that contradict each
 other, 3 cannot listen, 4 with --stdio: the service was not reached; 8 with --stdio: the connection

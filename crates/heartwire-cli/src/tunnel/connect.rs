@@ -14,9 +14,8 @@ use heartwire::client::{Client, ClientConfig, Event, Events, NetworkWatch, Resum
 use heartwire::kernel::KernelOptions;
 use heartwire::server::auth::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
-use heartwire::v1::ByeCode;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::args::ConnectArgs;
 use super::carry::{Carried, OPEN_WITHIN, count};
@@ -50,7 +49,7 @@ pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let exit = runtime.block_on(async {
         let stop = Stop::listen()?;
         tokio::spawn(Arc::clone(&near).watch(Look::listen()?));
-        tokio::spawn(pass_over(Hangup::listen()?));
+        let hangup = Hangup::listen()?;
         let listener = match listen {
             Some(place) => Some(
                 Listener::bind(place)
@@ -68,8 +67,11 @@ pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             outages: outages(&args.outages)?,
         });
         match listener {
-            Some(listener) => near.serve(listener, args, stop).await,
-            None => near.carry_stdio(args.outages.drain, stop).await,
+            Some(listener) => {
+                tokio::spawn(pass_over(hangup));
+                near.serve(listener, args, stop).await
+            }
+            None => near.carry_stdio(args.outages.drain, stop, hangup).await,
         }
     });
     // Standard input may still be read.
@@ -223,11 +225,12 @@ impl Near {
             }
         }
         drop(listener);
-        let until = Instant::now() + args.outages.drain;
+        let drain = sleep(args.outages.drain);
+        tokio::pin!(drain);
         while !connections.is_empty() {
             tokio::select! {
                 _ = connections.join_next() => {}
-                () = sleep_until(until) => break,
+                () = &mut drain => break,
                 () = stop.signal() => {
                     warn("stopped at once by a second signal");
                     break;
@@ -246,13 +249,25 @@ impl Near {
         let _ = timeout(Duration::from_secs(1), all).await;
     }
 
-    /// Carries one connection between standard input and standard output.
-    async fn carry_stdio(self: Arc<Self>, drain: Duration, mut stop: Stop) -> anyhow::Result<Exit> {
+    /// Carries one connection between standard input and standard output. SIGHUP stops it as well:
+    /// ssh sends it to its ProxyCommand when it ends.
+    async fn carry_stdio(
+        self: Arc<Self>,
+        drain: Duration,
+        mut stop: Stop,
+        mut hangup: Hangup,
+    ) -> anyhow::Result<Exit> {
         let mut connections = JoinSet::new();
         connections.spawn(Arc::clone(&self).carry(Local::stdio(), None));
+        let told = async {
+            tokio::select! {
+                () = stop.signal() => {}
+                () = hangup.signal() => {}
+            }
+        };
         let ended = tokio::select! {
             ended = connections.join_next() => ended,
-            () = stop.signal() => timeout(drain, async {
+            () = told => timeout(drain, async {
                 tokio::select! {
                     ended = connections.join_next() => ended,
                     () = stop.signal() => None,
@@ -456,8 +471,27 @@ fn how(reason: Reason, detail: Option<String>) -> (How, Option<String>) {
     let said = detail.filter(|detail| !detail.is_empty());
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no clean end")]
     match reason {
-        Reason::Done | Reason::Bye(ByeCode::Done) => (How::Done, None),
+        Reason::Done => (How::Done, None),
+        // Also one that says "done": this end does not know that it is.
         Reason::Bye(_) => (How::ResetThere, said),
+        Reason::Shutdown => (How::Stopped, None),
         reason => (How::Lost, Some(said.unwrap_or_else(|| reason.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heartwire::v1::ByeCode;
+
+    use super::*;
+
+    #[test]
+    fn only_what_both_ends_have_ended_is_done() {
+        let how = |reason| how(reason, Some("why".to_owned()));
+        assert_eq!(how(Reason::Done), (How::Done, None));
+        let why = Some("why".to_owned());
+        assert_eq!(how(Reason::Bye(ByeCode::Done)), (How::ResetThere, why.clone()));
+        assert_eq!(how(Reason::NotBack), (How::Lost, why));
+        assert_eq!(how(Reason::Shutdown), (How::Stopped, None));
     }
 }

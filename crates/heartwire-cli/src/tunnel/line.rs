@@ -7,7 +7,7 @@ use core::time::Duration;
 use heartwire::{Reason, Replayed};
 use serde::Serialize;
 
-use crate::output::{Millis, counted, describe_replayed, fields, grouped};
+use crate::output::{Millis, counted, describe_replayed, fields, grouped, shown_on_terminal};
 use crate::values::{typed, typed_bytes};
 
 /// An event. Its text is for people.
@@ -147,7 +147,9 @@ impl fmt::Display for Line {
                 let (after, grace) = (seconds(after_ms), typed(grace_ms.0));
                 write!(f, "opened    {of} after {after:.3} s; outages up to {grace}")
             }
-            Self::Refused { of, detail } => write!(f, "refused   {of}: {detail}"),
+            Self::Refused { of, detail } => {
+                write!(f, "refused   {of}: {}", on_one_line(detail))
+            }
             Self::Away { of, reason, within_ms } => {
                 write!(f, "away      {of} {reason}; it is kept for {}", typed(within_ms.0))
             }
@@ -166,7 +168,8 @@ impl fmt::Display for Line {
                 away_ms,
             } => {
                 write!(f, "closed    {of} {how}")?;
-                detail.as_ref().map_or(Ok(()), |detail| write!(f, " ({detail})"))?;
+                let detail = detail.as_deref().map(on_one_line);
+                detail.map_or(Ok(()), |detail| write!(f, " ({detail})"))?;
                 let (to, from) = (grouped(*to_service), grouped(*from_service));
                 let lasted = seconds(lasted_ms);
                 write!(f, "; {to} B to the service, {from} B from it, {lasted:.1} s")?;
@@ -182,6 +185,11 @@ impl fmt::Display for Line {
             }
         }
     }
+}
+
+/// What a peer may have said, which must not look like a line of its own.
+fn on_one_line(detail: &str) -> String {
+    shown_on_terminal(detail.as_bytes(), false)
 }
 
 impl fmt::Display for How {

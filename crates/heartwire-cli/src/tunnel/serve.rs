@@ -7,21 +7,22 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::kernel::KernelOptions;
 use heartwire::server::auth::Tokens;
 use heartwire::server::limits::Admission;
 use heartwire::server::{
-    CommandError, Control, Event, Handle, Handler, Protocols, Receipt, Sender, Server,
+    Agreed, CommandError, Control, Event, Handle, Handler, Protocols, Receipt, Sender, Server,
     ServerConfig, SessionId,
 };
 use heartwire::tls::SharedServerTls;
-use heartwire::v1::RetryHint;
+use heartwire::v1::{ByeCode, RetryHint};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::args::ServeArgs;
 use super::carry::{Carried, count};
@@ -40,6 +41,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(4);
 
 /// Time after `--drain` for closing what is left.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Rejected clients that a shard prints per second. Clients that guess tokens may come faster.
+const MAX_REJECTED: u32 = 10;
 
 /// How often a drain looks whether all connections have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -75,6 +79,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let server = Server::start(config, |_| OnEvents {
         far: Arc::clone(&far),
         carriers: HashMap::new(),
+        rejected: (Instant::now(), 0),
         _runs: runs.clone(),
     })?;
     drop(runs);
@@ -92,11 +97,13 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             () = stop.signal() => {}
         }
         far.is_stopping.store(true, Relaxed);
-        let until = Instant::now() + args.outages.drain;
+        let drain = sleep(args.outages.drain);
+        tokio::pin!(drain);
         let is_empty = || handle.count() + handle.away() == 0;
-        while !is_empty() && Instant::now() < until {
+        while !is_empty() {
             tokio::select! {
                 () = sleep(LOOK_EVERY) => {}
+                () = &mut drain => break,
                 () = stop.signal() => {
                     warn("stopped at once by a second signal");
                     break;
@@ -222,6 +229,8 @@ struct Far {
 struct OnEvents {
     far: Arc<Far>,
     carriers: HashMap<SessionId, Carrier>,
+    /// How many clients were rejected within a second, and when that began.
+    rejected: (Instant, u32),
     /// Closed when the last shard ends.
     _runs: mpsc::Sender<()>,
 }
@@ -245,24 +254,31 @@ struct Task {
     end: oneshot::Sender<Reason>,
 }
 
-/// What comes from the near end, with what acknowledges it. At most a window of it waits.
-#[derive(Debug)]
-enum Input {
-    Bytes(Vec<u8>, Option<Receipt>),
-    End(Option<Receipt>),
+impl Task {
+    fn pass_on(&self, data: Option<Vec<u8>>, receipt: Option<Receipt>) {
+        // A task that has ended has ended the session, too.
+        let _ = self.input.send(Input { data, _receipt: receipt });
+    }
+}
+
+/// What comes from the near end. At most a window of it waits.
+struct Input {
+    /// `None`: it sends no more.
+    data: Option<Vec<u8>>,
+    /// Acknowledges it when it is dropped.
+    _receipt: Option<Receipt>,
 }
 
 impl Handler for OnEvents {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
         match event {
-            Event::Online { id, peer, agreed } => self.begin(id, peer, agreed.and_then(|a| a.name)),
+            Event::Online { id, peer, agreed } => self.begin(id, peer, agreed),
             Event::Data { id, data } => {
                 let receipt = control.receipt();
                 let Some(carrier) = self.carriers.get_mut(&id) else { return };
                 match &carrier.task {
-                    // A task that has ended has ended the session, too.
-                    Some(task) => drop(task.input.send(Input::Bytes(data.to_vec(), receipt))),
+                    Some(task) => task.pass_on(Some(data.to_vec()), receipt),
                     None if receipt.is_none() => {
                         refuse(carrier, id, control, "this tunnel needs sessions that are kept");
                     }
@@ -273,7 +289,7 @@ impl Handler for OnEvents {
                 let receipt = control.receipt();
                 let task = self.carriers.get(&id).and_then(|carrier| carrier.task.as_ref());
                 if let Some(task) = task {
-                    let _ = task.input.send(Input::End(receipt));
+                    task.pass_on(None, receipt);
                 }
             }
             Event::Away { id, reason, within, .. } => self.handle_away(id, reason, within, control),
@@ -292,34 +308,45 @@ impl Handler for OnEvents {
                     let _ = task.end.send(reason);
                 }
             }
-            Event::Rejected { peer, name, code } => print_event(&Line::Refused {
-                of: Connection {
-                    session: None,
-                    service: None,
-                    name: name.map(Into::into),
-                    peer: Some(peer),
-                },
-                detail: code.name().to_owned(),
-            }),
+            Event::Rejected { peer, name, code } => self.tell_rejected(peer, name, code),
             _ => {}
         }
     }
 }
 
 impl OnEvents {
-    fn begin(&mut self, id: SessionId, peer: SocketAddr, name: Option<Box<str>>) {
-        let name = name.map(Into::into);
+    fn begin(&mut self, id: SessionId, peer: SocketAddr, agreed: Option<Box<Agreed>>) {
+        let grace = agreed.as_ref().and_then(|agreed| agreed.grace).unwrap_or(self.far.grace);
+        let name = agreed.and_then(|agreed| agreed.name).map(Into::into);
         let of = Connection { session: Some(id.as_u64()), service: None, name, peer: Some(peer) };
         let carrier = Carrier {
             of,
             peer,
             carried: Carried::new(),
             task: None,
-            grace: self.far.grace,
+            grace,
             outage: Arc::default(),
             outages: 0,
         };
         self.carriers.insert(id, carrier);
+    }
+
+    fn tell_rejected(&mut self, peer: SocketAddr, name: Option<Box<str>>, code: ByeCode) {
+        if self.rejected.0.elapsed() >= Duration::from_secs(1) {
+            self.rejected = (Instant::now(), 0);
+        }
+        self.rejected.1 = self.rejected.1.saturating_add(1);
+        match self.rejected.1 {
+            ..=MAX_REJECTED => {
+                let (name, peer) = (name.map(Into::into), Some(peer));
+                let of = Connection { session: None, service: None, name, peer };
+                print_event(&Line::Refused { of, detail: code.name().to_owned() });
+            }
+            count if count == MAX_REJECTED + 1 => {
+                warn("more clients are rejected in this second than are shown");
+            }
+            _ => {}
+        }
     }
 
     /// The near end has named the service.
@@ -345,7 +372,7 @@ impl OnEvents {
         if service.is_stdio() && self.far.is_stdio_used.swap(true, Relaxed) {
             return refuse(carrier, id, control, "the service is in use");
         }
-        carrier.grace = service.grace.unwrap_or(self.far.grace);
+        carrier.grace = carrier.grace.min(service.grace.unwrap_or(self.far.grace));
         let (input, inputs) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         carrier.task = Some(Task { input, end });
@@ -412,7 +439,7 @@ struct Serving {
 impl Serving {
     async fn run(
         mut self,
-        inputs: mpsc::UnboundedReceiver<Input>,
+        mut inputs: mpsc::UnboundedReceiver<Input>,
         mut ended: oneshot::Receiver<Reason>,
     ) {
         let connected = tokio::select! {
@@ -440,7 +467,8 @@ impl Serving {
         let after_ms = Millis(self.carried.lasted());
         print_event(&Line::Opened { of: self.of.clone(), after_ms, grace_ms: Millis(self.grace) });
         let Self { id, of, carried, handle, mut sender, .. } = self;
-        let to_service = pass_on(inputs, &local, &carried);
+        let mut input = None;
+        let to_service = pass_on(&mut inputs, &mut input, &local, &carried);
         let from_service = async {
             loop {
                 let bytes = local.read().await?;
@@ -469,30 +497,32 @@ impl Serving {
         }
         if how == How::ResetHere {
             end_session(&handle, id, "reset by the service").await;
+            // What was not written is acknowledged when it is dropped, and that must not end the
+            // session as one that is done.
+            let _ = ended.await;
         }
-        drop(local);
+        drop((local, input, inputs));
         print_event(&carried.closed(of, how, detail));
     }
 }
 
-/// Writes what the near end sends to the service, and acknowledges it.
+/// Writes what the near end sends to the service. `input` keeps what is being written: it is
+/// acknowledged when it is dropped.
 async fn pass_on(
-    mut inputs: mpsc::UnboundedReceiver<Input>,
+    inputs: &mut mpsc::UnboundedReceiver<Input>,
+    input: &mut Option<Input>,
     local: &Local,
     carried: &Carried,
 ) -> std::io::Result<()> {
-    while let Some(input) = inputs.recv().await {
-        match input {
-            Input::Bytes(bytes, receipt) => {
-                local.write_all(&bytes).await?;
-                count(&carried.to_service, &bytes);
-                drop(receipt);
+    while let Some(next) = inputs.recv().await {
+        match &input.insert(next).data {
+            Some(bytes) => {
+                local.write_all(bytes).await?;
+                count(&carried.to_service, bytes);
             }
-            Input::End(receipt) => {
-                local.end_writing().await?;
-                drop(receipt);
-            }
+            None => local.end_writing().await?,
         }
+        *input = None;
     }
     core::future::pending().await
 }

@@ -2,6 +2,7 @@ use heartwire::{Reason, Replayed, Verdict};
 
 use super::*;
 use crate::documented::expect_lines_documented;
+use crate::tunnel::carry::Carried;
 
 fn of() -> Connection {
     Connection {
@@ -72,4 +73,15 @@ fn a_line_says_which_connection_it_is_about() {
         "closed    db #7 ann 192.0.2.7:4711 done; 1,000 B to the service, 0 B from it, 1.0 s, 1 \
          outage of 1.0 s together"
     );
+}
+
+#[test]
+fn detail_of_a_peer_does_not_look_like_a_line() {
+    let detail = "no\nopened    db".to_owned();
+    let refused = Line::Refused { of: of(), detail: detail.clone() };
+    let closed = Carried::new().closed(of(), How::ResetThere, Some(detail));
+    for line in [refused, closed] {
+        assert!(line.to_string().contains(r"no\u{a}opened    db"), "{line}");
+        assert_eq!(line.to_string().lines().count(), 1);
+    }
 }

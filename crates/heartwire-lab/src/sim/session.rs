@@ -383,11 +383,12 @@ impl Session {
         }
     }
 
-    /// Whether both applications have got everything, and the server knows.
+    /// Whether both applications have got everything, and one end knows: that one says so to the
+    /// other.
     fn is_done(&self) -> bool {
         let Both { client, server } = &self.ways;
-        let is_known = server.known == server.position(server.ends.len());
-        client.end_is_delivered && server.end_is_delivered && is_known
+        let is_known = |way: &Way| way.known == way.position(way.ends.len());
+        client.end_is_delivered && server.end_is_delivered && (is_known(client) || is_known(server))
     }
 
     /// The application of the sender is told what was lost.

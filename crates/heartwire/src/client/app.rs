@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use heartwire_core::{Instant, LinkState};
+use heartwire_core::{Instant, LinkState, PauseWatch};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 
@@ -28,6 +28,8 @@ pub(super) struct App {
     pub(super) outlet: Outlet,
     /// The session, if it can be resumed.
     pub(super) session: Option<Box<Session>>,
+    /// Of this process, also while there is no connection.
+    pub(super) watch: PauseWatch,
     /// When a close has to be done, once it has begun.
     pub(super) leave_by: Option<Instant>,
     /// No other connection follows.

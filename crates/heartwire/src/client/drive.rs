@@ -20,7 +20,7 @@ use std::io;
 use heartwire_core::order::{self, Outbound};
 use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{Health, Welcome};
-use heartwire_core::{Backoff, Connection, Instant, Pause, PauseWatch};
+use heartwire_core::{Backoff, Connection, Instant, Pause};
 use tracing::{Span, debug};
 
 pub(super) use self::ending::Ended;
@@ -81,7 +81,6 @@ pub(super) struct Driver<W: World> {
     pace: Pace,
     /// When changes since then may be sent.
     news_at: Option<Instant>,
-    watch: PauseWatch,
     last_pause: Option<Pause>,
     /// When the timer fires. Deadlines mostly move later, so it is not changed before that.
     timer_at: Option<Instant>,
@@ -163,6 +162,8 @@ impl<W: World> Driver<W> {
         let entered = span.clone().entered();
         let Dialled { transport, said, peer, kernel } = dialled;
         let (now, suspended) = world.now_and_suspended();
+        // A pause before this connection is none of it.
+        let _ = app.handle_wake(now, suspended);
         let only = config.reconnect.is_none() || app.leave_by.is_some();
         let resuming =
             app.session.as_deref_mut().and_then(|session| session.next_link(only, &world));
@@ -193,7 +194,6 @@ impl<W: World> Driver<W> {
             health: Health::Ok,
             pace: Pace::new(now),
             news_at: None,
-            watch: PauseWatch::new(now, suspended),
             last_pause: None,
             timer_at: None,
             path_check: None,
@@ -310,7 +310,7 @@ impl<W: World> Driver<W> {
     pub(super) fn step(&mut self, app: &mut App) -> Step {
         let _entered = self.span.clone().entered();
         let (now, suspended) = self.world.now_and_suspended();
-        let mut pause = self.watch.handle_wake(now, suspended);
+        let mut pause = app.handle_wake(now, suspended);
         self.timer_at = self.timer_at.filter(|&at| at > now);
         loop {
             let next = match core::mem::take(&mut self.phase) {
@@ -334,7 +334,7 @@ impl<W: World> Driver<W> {
                 Next::Wait(phase, mut wait) => {
                     self.phase = phase;
                     self.timer_at = [self.timer_at, wait.until].into_iter().flatten().min();
-                    self.watch.handle_sleep(self.timer_at);
+                    app.watch.handle_sleep(self.timer_at);
                     wait.until = self.timer_at;
                     return Step::Wait(wait);
                 }

@@ -100,7 +100,8 @@ pub enum Event {
         peer: SocketAddr,
         /// Why the connection was lost.
         reason: Reason,
-        /// How long the session is held.
+        /// How long the session is held: for as long again from the end of a pause of this
+        /// process.
         within: Duration,
     },
     /// The session goes on over a new connection, with the intervals and timeouts of its contract.

@@ -127,7 +127,8 @@ impl<W: World> Life<W> {
     fn end_in_time(&mut self) {
         if self.app.wants_close() || self.app.away().is_some() {
             let within = self.config.close_timeout;
-            self.app.end_in_time(within, self.backoff.is_some(), self.world.now());
+            let goes_on = self.backoff.is_some();
+            self.app.end_in_time(within, goes_on, self.world.now_and_suspended());
         }
     }
 
@@ -141,6 +142,7 @@ impl<W: World> Life<W> {
     fn wait_and_deliver(&mut self, until: Option<Instant>) -> Wait {
         let is_done = self.app.outlet.deliver();
         let until = [until, self.app.away_until()].into_iter().flatten().min();
+        self.app.watch.handle_sleep(until);
         Wait { room: !is_done, close: self.app.leave_by.is_none(), until, ..Wait::default() }
     }
 

@@ -57,7 +57,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use heartwire_core::{Instant, LinkState};
+use heartwire_core::{Instant, LinkState, PauseWatch};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
 use tracing::{Instrument, info_span};
 
@@ -177,6 +177,7 @@ impl Client {
             outbox: Outbox::default(),
             outlet,
             session: None,
+            watch: PauseWatch::new(now, Duration::ZERO),
             leave_by: None,
             is_over: false,
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{ByeCode, ResumeTerms, Resumed, Resuming, Secret};
-use heartwire_core::{Backoff, Instant};
+use heartwire_core::{Backoff, Instant, Pause};
 
 use super::app::{App, Link};
 use super::outbox::Tally;
@@ -181,6 +181,18 @@ impl App {
         Some(self.leave_by.map_or(until, |leave_by| leave_by.min(until)))
     }
 
+    /// This process is awake at `now`, and its machine has been suspended for `suspended` in all.
+    /// Returns the pause before that, if there was one. The session could not come back meanwhile:
+    /// if it has no link, it has another grace.
+    pub(super) fn handle_wake(&mut self, now: Instant, suspended: Duration) -> Option<Pause> {
+        let pause = self.watch.handle_wake(now, suspended)?;
+        if let Some(session) = self.session.as_deref_mut() {
+            let again = now.saturating_add(session.grace);
+            session.away.iter_mut().for_each(|away| away.until = again);
+        }
+        Some(pause)
+    }
+
     /// Whether accepted messages, or the END behind them, are not known to have been taken over.
     pub(super) fn has_undelivered(&self) -> bool {
         self.outbox.log_len() > 0
@@ -204,7 +216,14 @@ impl App {
     /// Without a connection: ends the client if the application closes it, except to deliver the
     /// rest of its session `within` this time; and the session, if its time is over. `goes_on`:
     /// another one may follow.
-    pub(super) fn end_in_time(&mut self, within: Duration, goes_on: bool, now: Instant) {
+    pub(super) fn end_in_time(
+        &mut self,
+        within: Duration,
+        goes_on: bool,
+        (now, suspended): (Instant, Duration),
+    ) {
+        // Only the session has to know.
+        let _ = self.handle_wake(now, suspended);
         if self.wants_close() && !self.stays_to_deliver(within, now) {
             self.end_away(Reason::Shutdown, None, false);
             self.is_over = true;

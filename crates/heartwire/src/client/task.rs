@@ -85,6 +85,7 @@ async fn dial(life: &mut Life<Runtime>) {
         loop {
             let is_done = app.outlet.deliver();
             let (until, closes) = (app.away_until(), app.leave_by.is_none());
+            app.watch.handle_sleep(until);
             tokio::select! {
                 biased;
                 () = asked_to_close(&mut app.closing), if closes => {}
@@ -92,7 +93,7 @@ async fn dial(life: &mut Life<Runtime>) {
                 () = app.outlet.wait_for_room(), if !is_done => {}
                 () = passed(until) => {}
             }
-            app.end_in_time(within, goes_on, clock::now());
+            app.end_in_time(within, goes_on, clock::now_and_suspended());
             if app.is_over {
                 return;
             }

@@ -344,10 +344,10 @@ impl Net {
     /// A process knows of its pause.
     pub(super) fn note_pause_of_sessions(&mut self, host: HostId) {
         let now = self.clock(host);
-        if host == SERVER {
-            for session in &mut self.sessions {
-                session.handle_pause(Side::Server, now);
-            }
+        let side = if host == SERVER { Side::Server } else { Side::Client };
+        let sessions = self.sessions.iter_mut();
+        for session in sessions.filter(|session| host == SERVER || session.client == host) {
+            session.handle_pause(side, now);
         }
     }
 

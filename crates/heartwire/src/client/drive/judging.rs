@@ -46,9 +46,9 @@ impl<W: World> Driver<W> {
     /// also have been paused or suspended since the step began.
     pub(super) fn account_for_pauses(&mut self, app: &mut App, pause: Option<Pause>, now: Instant) {
         // A step that has taken long up to here was paused.
-        self.watch.handle_sleep(Some(now));
+        app.watch.handle_sleep(Some(now));
         let (since, suspended) = self.world.now_and_suspended();
-        let Some(pause) = self.watch.handle_wake(since, suspended).or(pause) else { return };
+        let Some(pause) = app.handle_wake(since, suspended).or(pause) else { return };
         if !self.world.breaks(Break::IgnoresPauses) {
             self.last_pause = Some(pause);
         }

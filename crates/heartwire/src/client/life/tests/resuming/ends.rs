@@ -1,5 +1,7 @@
 //! Sessions that end, and what is said of what they did not deliver.
 
+use heartwire_core::MIN_PAUSE;
+
 use super::*;
 
 #[test]
@@ -85,16 +87,6 @@ fn grace_is_over_in_time_while_the_server_does_not_answer() {
     rig.pass_until(wait);
     rig.wait();
     assert_eq!(rig.end(), (Reason::NotBack, 0, undelivered(1, 1, false)));
-}
-
-impl Rig {
-    /// The attempt that is under way succeeds.
-    fn connects_to_dialled(&mut self) {
-        self.toy.state().end = None;
-        self.toy.take_written();
-        self.life.connected(self.toy.clone(), SERVER);
-        self.wait();
-    }
 }
 
 #[test]
@@ -244,6 +236,37 @@ fn client_that_does_not_reconnect_comes_back_to_its_session_only() {
     rig.toy.pass(GRACE);
     assert_eq!(rig.life.step(), Step::Over);
     assert_eq!(rig.end().0, Reason::NotBack);
+}
+
+/// The client could not come back meanwhile, and the server may still have its session, or know
+/// what it had taken over of it.
+#[test]
+fn pause_of_the_client_until_after_its_grace_is_followed_by_another() {
+    let mut rig = resumable(|config| config);
+    rig.sends([1]);
+    rig.loses();
+    rig.toy.pass(GRACE + MIN_PAUSE);
+    assert_eq!(rig.life.step(), Step::Dial);
+    assert_eq!(rig.names(), ["away", "waiting", "connecting"]);
+    // Also where the machine is suspended while an attempt is under way.
+    rig.wait();
+    rig.toy.suspend(GRACE);
+    rig.connects_to_dialled();
+    rig.hello().expect("it goes on with its session");
+    // And while the server does not answer.
+    rig.toy.pass(GRACE + MIN_PAUSE);
+    rig.wait();
+    rig.is_resumed(2, after(0));
+    assert_eq!(rig.told(), ["paused", "back"]);
+    // A machine that is a little late pauses nothing.
+    let wait = rig.loses();
+    rig.pass_until(wait);
+    assert_eq!(rig.life.step(), Step::Dial);
+    let wait = rig.wait();
+    rig.pass_until(wait);
+    rig.toy.pass(MIN_PAUSE.saturating_sub(Duration::from_nanos(1)));
+    rig.wait();
+    assert_eq!(rig.end(), (Reason::NotBack, 0, undelivered(1, 1, false)));
 }
 
 #[test]

@@ -21,7 +21,8 @@ use heartwire::v1::Offer;
 use heartwire::{Policy, TICK};
 
 use crate::exit::{Exit, Usage};
-use crate::values::Format;
+use crate::output::{counted, inform};
+use crate::values::{Format, typed};
 
 use args::OutageArgs;
 pub(crate) use args::{EXAMPLES, TunnelCommand};
@@ -62,4 +63,13 @@ fn outages(args: &OutageArgs) -> Result<Outages, Usage> {
 async fn rest_after(error: &io::Error) {
     tracing::warn!(%error, "cannot accept connections now");
     tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The program may go on for a while.
+fn tell_stopping(connections: usize, drain: Duration) {
+    if connections > 0 {
+        let count = counted(u64::try_from(connections).unwrap_or(u64::MAX), "connection");
+        let drain = typed(drain);
+        inform(format_args!("told to stop: waits up to {drain} for {count} to end"));
+    }
 }

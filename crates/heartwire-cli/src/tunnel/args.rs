@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use heartwire::{Policy, server};
 
 use super::local::Place;
+use super::open::service_name;
 use super::service::Service;
 use crate::exit::Usage;
 use crate::options::FormatArgs;
@@ -195,7 +196,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) target: String,
 
     /// The service to reach there.
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", value_parser = service_name)]
     pub(crate) service: String,
 
     /// Where local programs connect: a port, an address with a port, or the path of a Unix socket.
@@ -207,7 +208,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) stdio: bool,
 
     /// Listen outside of this machine: every program that reaches the address can use the service.
-    #[arg(long, requires = "listen")]
+    #[arg(long, requires = "listen", conflicts_with = "stdio")]
     pub(crate) listen_anywhere: bool,
 
     /// The name that the token is for.

@@ -21,7 +21,7 @@ use super::args::ConnectArgs;
 use super::carry::{Carried, OPEN_WITHIN, count};
 use super::line::{Connection, How, Line};
 use super::local::{Listener, Local, Place};
-use super::{MAX_UNSENT, offer, open, outages, rest_after};
+use super::{MAX_UNSENT, offer, open, outages, rest_after, tell_stopping};
 use crate::connect::{is_local, read_token, read_token_and_warn};
 use crate::exit::{Exit, Usage};
 use crate::output::{Millis, inform, print_event, warn};
@@ -48,7 +48,7 @@ pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         let stop = Stop::listen()?;
-        tokio::spawn(Arc::clone(&near).watch(Look::listen()?));
+        tokio::spawn(Arc::clone(&near).watch(NetworkWatch::new(), Look::listen()?));
         let hangup = Hangup::listen()?;
         let listener = match listen {
             Some(place) => Some(
@@ -183,8 +183,7 @@ impl Tell {
 
 impl Near {
     /// Has all clients check their connections when the network has changed.
-    async fn watch(self: Arc<Self>, mut look: Look) {
-        let mut network = NetworkWatch::new();
+    async fn watch(self: Arc<Self>, mut network: NetworkWatch, mut look: Look) {
         loop {
             tokio::select! {
                 () = network.changed() => {}
@@ -225,6 +224,7 @@ impl Near {
             }
         }
         drop(listener);
+        tell_stopping(connections.len(), args.outages.drain);
         let drain = sleep(args.outages.drain);
         tokio::pin!(drain);
         while !connections.is_empty() {
@@ -410,7 +410,7 @@ impl Carrier {
                 None => self.events.recv().await,
                 Some(until) => match timeout_at(until, self.events.recv()).await {
                     Ok(event) => event,
-                    Err(_) => return (How::Lost, None),
+                    Err(_) => return (How::Lost, Some(Reason::NotBack.to_string())),
                 },
             };
             match event {
@@ -473,9 +473,9 @@ fn how(reason: Reason, detail: Option<String>) -> (How, Option<String>) {
     match reason {
         Reason::Done => (How::Done, None),
         // Also one that says "done": this end does not know that it is.
-        Reason::Bye(_) => (How::ResetThere, said),
+        Reason::Bye(_) => (How::ResetThere, said.or_else(|| Some(reason.to_string()))),
         Reason::Shutdown => (How::Stopped, None),
-        reason => (How::Lost, Some(said.unwrap_or_else(|| reason.to_string()))),
+        reason => (How::Lost, said.or_else(|| Some(reason.to_string()))),
     }
 }
 

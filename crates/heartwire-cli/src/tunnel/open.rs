@@ -12,7 +12,7 @@ const REQUEST: &str = "heartwire-tunnel 1 ";
 const ANSWER: &str = "ok ";
 
 /// The longest name of a service.
-pub(super) const MAX_NAME_LEN: usize = 64;
+const MAX_NAME_LEN: usize = 64;
 
 pub(super) fn request(service: &str) -> Vec<u8> {
     format!("{REQUEST}{service}").into_bytes()
@@ -35,8 +35,16 @@ pub(super) fn parse_answer(message: &[u8]) -> Option<Duration> {
     text.strip_prefix(ANSWER)?.parse().ok().map(Duration::from_millis)
 }
 
+/// The name of a service, as typed.
+pub(super) fn service_name(text: &str) -> Result<String, String> {
+    if is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("a name has 1 to {MAX_NAME_LEN} letters, digits, dots, dashes and underscores"))
+}
+
 /// Whether this can be the name of a service: letters, digits, and `.`, `_` and `-`.
-pub(super) fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=MAX_NAME_LEN).contains(&name.len()) && name.bytes().all(is_good)
 }

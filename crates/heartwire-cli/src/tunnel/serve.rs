@@ -29,7 +29,7 @@ use super::carry::{Carried, count};
 use super::line::{Connection, How, Line};
 use super::local::Local;
 use super::service::{Grants, Service};
-use super::{MAX_UNSENT, offer, open, outages};
+use super::{MAX_UNSENT, offer, open, outages, tell_stopping};
 use crate::exit::{Exit, Usage};
 use crate::output::{Millis, inform, print_event, warn};
 use crate::serve::{load_tls, raise_open_files};
@@ -80,7 +80,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         far: Arc::clone(&far),
         carriers: HashMap::new(),
         rejected: (Instant::now(), 0),
-        _runs: runs.clone(),
+        runs: runs.clone(),
     })?;
     drop(runs);
     print_event(&Line::Listening {
@@ -97,6 +97,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             () = stop.signal() => {}
         }
         far.is_stopping.store(true, Relaxed);
+        tell_stopping(handle.count() + handle.away(), args.outages.drain);
         let drain = sleep(args.outages.drain);
         tokio::pin!(drain);
         let is_empty = || handle.count() + handle.away() == 0;
@@ -231,8 +232,8 @@ struct OnEvents {
     carriers: HashMap<SessionId, Carrier>,
     /// How many clients were rejected within a second, and when that began.
     rejected: (Instant, u32),
-    /// Closed when the last shard ends.
-    _runs: mpsc::Sender<()>,
+    /// Closed when the last shard and the last connection have ended.
+    runs: mpsc::Sender<()>,
 }
 
 /// One connection, as its shard sees it.
@@ -385,6 +386,7 @@ impl OnEvents {
             carried: Arc::clone(&carrier.carried),
             handle: control.handle(),
             sender: control.handle().sender(id),
+            _runs: self.runs.clone(),
         };
         self.far.runtime.spawn(task.run(inputs, ended));
     }
@@ -434,6 +436,7 @@ struct Serving {
     carried: Arc<Carried>,
     handle: Handle,
     sender: Sender,
+    _runs: mpsc::Sender<()>,
 }
 
 impl Serving {
@@ -466,7 +469,7 @@ impl Serving {
         }
         let after_ms = Millis(self.carried.lasted());
         print_event(&Line::Opened { of: self.of.clone(), after_ms, grace_ms: Millis(self.grace) });
-        let Self { id, of, carried, handle, mut sender, .. } = self;
+        let Self { id, of, carried, handle, mut sender, _runs, .. } = self;
         let mut input = None;
         let to_service = pass_on(&mut inputs, &mut input, &local, &carried);
         let from_service = async {

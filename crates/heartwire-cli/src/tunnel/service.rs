@@ -14,7 +14,7 @@ use heartwire::server::auth::Tokens;
 use ppp::v2::{Builder, Command, Protocol, Version};
 
 use super::local::Local;
-use super::open::{MAX_NAME_LEN, is_name};
+use super::open::service_name;
 use crate::exit::Usage;
 use crate::values::duration;
 
@@ -44,14 +44,10 @@ impl FromStr for Service {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, rest) = text.split_once('=').ok_or("write NAME=ADDR")?;
-        if !is_name(name) {
-            return Err(format!(
-                "a name has 1 to {MAX_NAME_LEN} letters, digits, dots, dashes and underscores"
-            ));
-        }
+        let name = service_name(name)?;
         let mut parts = rest.split(',');
         let to = Target::from_str(parts.next().unwrap_or_default())?;
-        let mut service = Self { name: name.to_owned(), to, grace: None, proxy: false };
+        let mut service = Self { name, to, grace: None, proxy: false };
         for option in parts {
             match option.split_once('=') {
                 Some(("grace", grace)) => service.grace = Some(duration(grace)?),

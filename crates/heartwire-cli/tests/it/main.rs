@@ -24,6 +24,7 @@ mod program;
 mod reference;
 mod stop;
 mod tls;
+mod tunnel;
 mod v1;
 
 use std::thread;

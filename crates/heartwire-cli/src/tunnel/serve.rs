@@ -12,7 +12,7 @@ use std::time::Instant;
 use heartwire::Reason;
 use heartwire::kernel::KernelOptions;
 use heartwire::server::auth::Tokens;
-use heartwire::server::limits::Admission;
+use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{
     Agreed, CommandError, Control, Event, Handle, Handler, Protocols, Receipt, Sender, Server,
     ServerConfig, SessionId,
@@ -165,6 +165,8 @@ fn config(
         .kernel(KernelOptions::default().max_unsent(NonZeroU32::new(MAX_UNSENT)))
         .protocols(tokens.map_or(Protocols::V1, Protocols::V1WithTokens))
         .admission(Admission::default().max_sessions(args.max_connections).many_per_name(true))
+        // Their windows bound it: a slow reader is not reset because there are others.
+        .limits(Limits::default().max_buffered(usize::MAX))
         .drain(Duration::from_secs(1))
         .resume(args.resume());
     for address in listen {

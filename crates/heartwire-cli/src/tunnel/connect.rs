@@ -426,9 +426,10 @@ impl Carrier {
                     }
                 }
                 Some(Event::Away { reason, within, .. }) => {
-                    let within = self.grace.map_or(within, |grace| grace.min(within));
-                    until = Some(Instant::now() + within);
-                    let (of, within_ms) = (self.of.clone(), Millis(within));
+                    let kept = self.grace.map_or(within, |grace| grace.min(within));
+                    // The session itself ends after its grace, which is longer after a pause.
+                    until = (kept < within).then(|| Instant::now() + kept);
+                    let (of, within_ms) = (self.of.clone(), Millis(kept));
                     self.tell.line(&Line::Away { of, reason, within_ms });
                 }
                 Some(Event::Back { after, replayed, .. }) => {

@@ -197,6 +197,22 @@ fn tunnel_tells_a_reset_from_a_half_close() {
     });
 }
 
+/// Both ends have ended, and one of them has not read all.
+#[test]
+fn tunnel_that_is_reset_before_all_is_read_is_not_done() {
+    // With room for all of it at the end that resets, more than its kernel takes.
+    let tunnel = Tunnel::start(&["--window", "48MiB"]);
+    both_ways(&tunnel, "a reset before all is read", |here, there| {
+        shut(&here);
+        assert_eq!(expect_end(&there), b"");
+        (&there).write_all(&pattern(LONG)).unwrap();
+        shut(&there);
+        thread::sleep(ms(500));
+        reset(here);
+        Ends::ResetByHere
+    });
+}
+
 /// What is being written is not taken to its end.
 #[track_caller]
 fn expect_failed(writing: thread::JoinHandle<io::Result<()>>) {

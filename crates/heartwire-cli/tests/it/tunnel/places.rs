@@ -6,8 +6,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
 use heartwire_testkit::PATIENCE;
+use rustix::process::Signal;
 
-use super::{Sidecar, accept, connect, expect_bytes, expect_end, listen, pattern, reset};
+use super::{
+    Sidecar, accept, connect, expect_bytes, expect_end, expect_reset, listen, pattern, reset,
+};
 use crate::program::heartwire;
 
 /// A sidecar whose standard input and output are a connection.
@@ -186,4 +189,17 @@ fn tunnel_tells_a_service_the_address_of_its_client() {
     assert_eq!(header[16..20], [127, 0, 0, 1]);
     assert_eq!(header[24..26], peer.port().to_be_bytes());
     expect_bytes(&at_service, b"after it");
+}
+
+/// ssh sends one to its ProxyCommand when it ends.
+#[test]
+fn tunnel_on_standard_input_stops_at_a_hangup() {
+    let service = listen();
+    let far = Sidecar::far(&format!("s={}", service.local_addr().unwrap()), &[]);
+    let mut near = Piped::near(&far, &["--drain", "0s"]);
+    let at_service = accept(&service);
+    near.sidecar.log.event("opened");
+    near.sidecar.process.signal(Signal::HUP);
+    assert_eq!(near.sidecar.process.exit_code(), Some(8));
+    expect_reset(&at_service);
 }

@@ -157,7 +157,7 @@ fn tunnel_exit_code_tells_how_the_one_connection_ended() {
     let (mut near, at_service) = open(&["--drain", "0s"]);
     near.sidecar.process.signal(rustix::process::Signal::TERM);
     assert_eq!(near.sidecar.process.exit_code(), Some(8));
-    super::expect_reset(&at_service);
+    expect_reset(&at_service);
 
     // The program that reads is gone.
     let (near, mut at_service) = open(&[]);
@@ -165,7 +165,7 @@ fn tunnel_exit_code_tells_how_the_one_connection_ended() {
     drop(output);
     at_service.write_all(b"to a closed pipe").unwrap();
     assert_eq!(sidecar.process.exit_code(), Some(8));
-    super::expect_reset(&at_service);
+    expect_reset(&at_service);
 
     let (mut near, _at_service) = open(&[]);
     drop(far);

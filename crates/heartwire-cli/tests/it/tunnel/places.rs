@@ -155,7 +155,7 @@ fn tunnel_exit_code_tells_how_the_one_connection_ended() {
     assert_eq!(near.sidecar.log.event("closed")["how"], "reset_there");
 
     let (mut near, at_service) = open(&["--drain", "0s"]);
-    near.sidecar.process.signal(rustix::process::Signal::TERM);
+    near.sidecar.process.signal(Signal::TERM);
     assert_eq!(near.sidecar.process.exit_code(), Some(8));
     expect_reset(&at_service);
 

@@ -138,15 +138,20 @@ impl Host {
 
     /// A new process starts, without any state.
     pub(super) fn handle_start(&mut self, now: Instant) {
+        self.begin_link(now);
+        self.watch =
+            Watch { asked_for: None, awake_at: now, suspended: self.suspended, has_woken: false };
+        self.sign = None;
+    }
+
+    /// Its process begins a connection. It has not noticed yet whether it was paused before that.
+    pub(super) const fn begin_link(&mut self, now: Instant) {
         self.timer_at = None;
         self.turn_at = None;
         self.was_woken = false;
         self.in_turn = None;
         self.runs_since = now;
-        self.watch =
-            Watch { asked_for: None, awake_at: now, suspended: self.suspended, has_woken: false };
         self.woke = None;
-        self.sign = None;
         self.may_know_of_pause = None;
     }
 

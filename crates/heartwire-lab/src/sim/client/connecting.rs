@@ -27,7 +27,7 @@ impl Client {
             Dialled::Connected(link) => {
                 net.watch(link, Side::Client, &self.terms);
                 let now = net.clock(host);
-                net.host(host).handle_start(now);
+                net.host(host).begin_link(now);
                 drop(net);
                 self.connections += 1;
                 process.timer = None;
@@ -35,6 +35,10 @@ impl Client {
                 let machine = Machine::new(self.net.clone(), host, self.terms);
                 process.life.connected(machine.socket(link), address(0, link));
                 let mut net = self.net.lock();
+                if net.host(host).sign.take().is_some() {
+                    // A pause before a link counts for its session, and not for the link.
+                    net.note_pause_of_sessions(host);
+                }
                 let now = net.clock(host);
                 net.host(host).handle_start(now);
             }

@@ -342,7 +342,7 @@ impl Net {
     }
 
     /// A process knows of its pause.
-    pub(super) fn note_pause_of_sessions(&mut self, host: HostId) {
+    pub(in crate::sim) fn note_pause_of_sessions(&mut self, host: HostId) {
         let now = self.clock(host);
         let side = if host == SERVER { Side::Server } else { Side::Client };
         let sessions = self.sessions.iter_mut();

@@ -24,6 +24,9 @@ pub(super) const MAX_EVENTS: u64 = 4;
 /// A client that was started more often may be taken for several.
 const MAX_STARTS: u32 = 5;
 
+/// How often a server lets a session be resumed at once, while nothing is acknowledged.
+const RESUMES_AT_ONCE: usize = 10;
+
 /// The process of one client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -307,8 +310,11 @@ impl Process {
                 net.tell_reason(link_of(*peer), side, reason);
             }
             Event::Failed { error: ConnectError::Rejected { peer, code, .. } } => {
-                // Each start is another client for the server, and a few of them may take over.
-                if *code == ByeCode::Fighting && self.start <= MAX_STARTS {
+                // Each start is another client for the server, and a few of them may take over. A
+                // session may be resumed only so often while nothing is acknowledged.
+                let links = self.session.map_or(0, |index| net.session(index).links.len());
+                let is_limited = links > RESUMES_AT_ONCE;
+                if *code == ByeCode::Fighting && self.start <= MAX_STARTS && !is_limited {
                     let what = "a client alone is said to fight over its name".to_owned();
                     let breach = Breach::new(Invariant::KeepsItsName, what);
                     net.breach.get_or_insert((side, breach));

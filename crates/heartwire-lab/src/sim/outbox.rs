@@ -58,7 +58,7 @@ impl Unsent {
 
     /// The first ones that are longer than this had been dropped before. Returns how many are left
     /// of these.
-    fn forget(&mut self, count: usize, longest: usize) -> usize {
+    pub(super) fn forget(&mut self, count: usize, longest: usize) -> usize {
         let left = forget(&mut self.passed_over, count, longest);
         self.begun -= count - left;
         self.all -= count - left;

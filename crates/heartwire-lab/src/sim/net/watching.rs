@@ -241,7 +241,26 @@ impl Net {
 
     /// This many messages of a client are lost with its connection.
     pub(in crate::sim) fn tell_unsent(&mut self, link: LinkId, unsent: usize) {
-        self.observe(link, Side::Client, |observer, net| observer.tell_unsent(net, unsent));
+        self.observe(link, Side::Client, |observer, net| observer.tell_unsent(net, link, unsent));
+    }
+
+    /// The first messages that are longer than this were dropped on this link. Of those that have
+    /// ended since, and of which the application was not told yet, some had passed over them.
+    /// Returns how many are left.
+    pub(in crate::sim) fn forget_too_long(
+        &mut self,
+        link: LinkId,
+        mut count: usize,
+        longest: usize,
+    ) -> usize {
+        let host = self.links[link].sockets.client.host;
+        let later = self.links.iter_mut().skip(link + 1);
+        for other in later.filter(|other| other.sockets.client.host == host) {
+            if let Some(observer) = &mut other.observers.client {
+                count = observer.forget_too_long(count, longest);
+            }
+        }
+        count
     }
 
     pub(in crate::sim) fn tell_online(&mut self, link: LinkId, side: Side) {

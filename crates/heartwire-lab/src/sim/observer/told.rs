@@ -8,7 +8,7 @@ use heartwire_plan::Mechanism;
 use super::{Loss, Observer};
 use crate::sim::breach::{Breach, Invariant};
 use crate::sim::ended::End;
-use crate::sim::link::other;
+use crate::sim::link::{LinkId, other};
 use crate::sim::net::Net;
 use crate::sim::oracle::Oracle;
 use crate::sim::terms::InForce;
@@ -29,14 +29,25 @@ impl Observer {
     }
 
     /// The client's application gets the number of messages that are lost with the connection.
-    pub(in crate::sim) fn tell_unsent(&self, net: &mut Net, unsent: usize) -> Result<(), Breach> {
+    pub(in crate::sim) fn tell_unsent(
+        &self,
+        net: &mut Net,
+        link: LinkId,
+        unsent: usize,
+    ) -> Result<(), Breach> {
         let Some(lost) = &self.unsent else { return Ok(()) };
         if let Some(dropped) = lost.dropped(unsent) {
-            net.outbox(self.host).drop_too_long(dropped, lost.longest);
+            let left = net.forget_too_long(link, dropped, lost.longest);
+            net.outbox(self.host).drop_too_long(left, lost.longest);
             return Ok(());
         }
         let what = format!("{unsent} messages are said to be lost, but {lost:?}");
         Err(Breach::new(Invariant::NothingLost, what))
+    }
+
+    /// The first messages that are longer than this had been dropped before this connection.
+    pub(in crate::sim) fn forget_too_long(&mut self, count: usize, longest: usize) -> usize {
+        self.unsent.as_mut().map_or(count, |unsent| unsent.forget(count, longest))
     }
 
     /// The application gets `Online`.

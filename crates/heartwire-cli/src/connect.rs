@@ -393,13 +393,13 @@ pub(crate) fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
 
 /// Whether all users of this machine may read a file.
 #[cfg(unix)]
-fn is_world_readable(path: &Path) -> bool {
+pub(crate) fn is_world_readable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_world_readable(_: &Path) -> bool {
+pub(crate) fn is_world_readable(_: &Path) -> bool {
     false
 }
 

@@ -15,6 +15,7 @@ use ppp::v2::{Builder, Command, Protocol, Version};
 
 use super::local::Local;
 use super::open::service_name;
+use crate::connect::is_world_readable;
 use crate::exit::Usage;
 use crate::values::duration;
 
@@ -140,6 +141,9 @@ impl Grants {
         // An endless file, such as a device, must not fill the memory.
         let read = File::open(path).and_then(|file| file.take(MAX_LEN).read_to_string(&mut text));
         read.map_err(|error| Usage(format!("cannot read {}: {error}", path.display())))?;
+        if is_world_readable(path) {
+            tracing::warn!(path = %path.display(), "every user of this machine can read the tokens");
+        }
         let (tokens, grants) = parse(&text, services).map_err(cannot)?;
         let tokens = Tokens::parse(&tokens).map_err(|error| cannot(error.to_string()))?;
         if !tokens.are_all_for_one_name() {

@@ -1,7 +1,9 @@
 //! What a tunnel refuses: one line at each end, a reset for the program, and nothing held.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::thread;
 
@@ -252,5 +254,19 @@ fn tunnel_exit_codes_of_what_cannot_begin() {
         assert_eq!(output.status.code(), Some(3), "{args:?}");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("cannot listen on"), "{said}");
+    }
+}
+
+#[test]
+fn tunnel_warns_of_tokens_that_every_user_can_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    std::fs::write(&tokens, "ann 0123456789abcdefgh").unwrap();
+    for (mode, warns) in [(0o600, false), (0o644, true)] {
+        std::fs::set_permissions(&tokens, Permissions::from_mode(mode)).unwrap();
+        let far = Sidecar::far("s=127.0.0.1:1", &["--tokens", tokens.to_str().unwrap()]);
+        let log = far.log.so_far();
+        assert_eq!(log.iter().any(|line| line.text.contains("every user")), warns, "{log:?}");
+        far.stop();
     }
 }

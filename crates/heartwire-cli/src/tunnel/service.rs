@@ -142,7 +142,8 @@ impl Grants {
         let read = File::open(path).and_then(|file| file.take(MAX_LEN).read_to_string(&mut text));
         read.map_err(|error| Usage(format!("cannot read {}: {error}", path.display())))?;
         if is_world_readable(path) {
-            tracing::warn!(path = %path.display(), "every user of this machine can read the tokens");
+            let path = path.display();
+            tracing::warn!(%path, "every user of this machine can read the tokens");
         }
         let (tokens, grants) = parse(&text, services).map_err(cannot)?;
         let tokens = Tokens::parse(&tokens).map_err(|error| cannot(error.to_string()))?;

@@ -4,10 +4,12 @@ use std::process::Command;
 
 use clap::ValueEnum;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, proxy_command};
 use super::files::{Files, HOST_KEY_ALIAS};
 use super::seen::MARK;
 use super::service::{Service, dump_args, postgres_args};
+use super::trial::Trial;
+use crate::local::without_settings;
 use crate::net::namespace::Namespace;
 
 /// The channel, or the beginning of a topic, of what is published.
@@ -94,11 +96,11 @@ impl App {
     pub(super) fn client(
         self,
         namespace: &Namespace,
-        files: &Files,
+        trial: &Trial<'_>,
         carrier: Carrier,
         per_second: u64,
     ) -> Command {
-        let host = carrier.host();
+        let (host, files) = (carrier.host(), trial.files);
         let program = match self {
             Self::Ssh => "ssh",
             Self::Scp => "scp",
@@ -110,7 +112,13 @@ impl App {
         let mut command = namespace.lasting_command(program);
         match self {
             Self::Ssh => {
-                command.args(ssh_args(files)).args(["-tt", &format!("root@{host}")]);
+                command.args(ssh_args(files));
+                if carrier == Carrier::Tunnel {
+                    // As people use it: no listener between the two.
+                    let proxy = format!("ProxyCommand={}", proxy_command(trial));
+                    without_settings(&mut command).args(["-o", &proxy]);
+                }
+                command.args(["-tt", &format!("root@{host}")]);
                 command.arg("PS1= exec sh -i");
             }
             Self::Scp => {

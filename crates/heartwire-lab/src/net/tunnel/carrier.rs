@@ -127,13 +127,28 @@ impl Carrier {
         service: Service,
     ) -> anyhow::Result<Running> {
         let mut command = topology.client.lasting_command(trial.heartwire);
-        without_settings(&mut command).args(["tunnel", "connect", TUNNEL, service.name()]);
+        without_settings(&mut command).args(connect_args(trial, service));
         command.args(["--listen", &format!("{}:{}", self.host(), service.port())]);
-        command.arg("--tls-ca").arg(trial.files.certificate());
-        command.args(["--tls-server-name", "localhost", "--format", "json"]);
-        command.args(["--grace", &typed(trial.args.grace)]);
         Running::server(&mut command, trial.log(&format!("tunnel-connect-{}", service.name())))
     }
+}
+
+/// What ssh runs instead of a connection.
+pub(super) fn proxy_command(trial: &Trial<'_>) -> String {
+    let args = connect_args(trial, Service::Ssh).join(" ");
+    format!("{} {args} --stdio", trial.heartwire.display())
+}
+
+fn connect_args(trial: &Trial<'_>, service: Service) -> Vec<String> {
+    let (certificate, grace) = (trial.files.certificate(), typed(trial.args.grace));
+    let mut args =
+        ["tunnel", "connect", TUNNEL, service.name(), "--tls-ca"].map(str::to_owned).to_vec();
+    args.push(certificate.display().to_string());
+    args.extend(
+        ["--tls-server-name", "localhost", "--format", "json", "--grace"].map(str::to_owned),
+    );
+    args.push(grace);
+    args
 }
 
 fn tunnel_serve(

@@ -78,7 +78,7 @@ impl Cell {
     ) -> anyhow::Result<Self> {
         let per_second = trial.args.bytes / TRANSFER.as_secs();
         let name = format!("{}-{}", app.name(), carrier.name());
-        let mut command = app.client(&topology.client, trial.files, carrier, per_second);
+        let mut command = app.client(&topology.client, trial, carrier, per_second);
         let mut client = Running::client(&mut command, trial.log(&name))?;
         let paced = (app.work() == Work::Download).then_some(per_second / 2);
         let reading = read(client.output()?, paced);

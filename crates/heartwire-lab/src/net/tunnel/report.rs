@@ -36,7 +36,8 @@ are hit by the same fault.
   `ServerAliveInterval=3` and `ServerAliveCountMax=3`, which finds an outage about as soon as the
   tunnel does. (Without these options ssh leaves that to the kernel, as plain TCP does.)
 - **heartwire tunnel**: it connects to `heartwire tunnel connect` on its own machine, with TLS to a
-  `heartwire tunnel serve` beside the server.";
+  `heartwire tunnel serve` beside the server. The interactive ssh has `tunnel connect --stdio` as
+  its `ProxyCommand` instead.";
 
 const WORK: &str = "\
 The clients' work: ssh runs a shell on a terminal, in which a command is typed whenever its
@@ -86,7 +87,7 @@ impl Report {
         writeln!(
             page,
             "\nLinux {kernel}, {processors} processors, {date}, {:.0} s in all. scp copies {} MiB, \
-             and pg_dump dumps half as\nmuch. An application has {} after the fault to get \
+             and pg_dump dumps\nhalf as much. An application has {} after the fault to get \
              everything. To repeat it, as root:\n",
             self.took.as_secs_f64(),
             bytes >> 20,

@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::args::ServeArgs;
-use super::carry::{Carried, count};
+use super::carry::{Carried, OPEN_WITHIN, count};
 use super::line::{Connection, How, Line};
 use super::local::Local;
 use super::service::{Grants, Service};
@@ -245,6 +245,8 @@ struct Carrier {
     carried: Arc<Carried>,
     /// The task that serves it, once its first message has named the service.
     task: Option<Task>,
+    /// Until then.
+    opening: Option<oneshot::Sender<()>>,
     /// How long it survives an outage.
     grace: Duration,
     /// Which outage it is in, if any; counted from 1.
@@ -276,7 +278,7 @@ impl Handler for OnEvents {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
         match event {
-            Event::Online { id, peer, agreed } => self.begin(id, peer, agreed),
+            Event::Online { id, peer, agreed } => self.begin(id, peer, agreed, control),
             Event::Data { id, data } => {
                 let receipt = control.receipt();
                 let Some(carrier) = self.carriers.get_mut(&id) else { return };
@@ -318,20 +320,46 @@ impl Handler for OnEvents {
 }
 
 impl OnEvents {
-    fn begin(&mut self, id: SessionId, peer: SocketAddr, agreed: Option<Box<Agreed>>) {
+    fn begin(
+        &mut self,
+        id: SessionId,
+        peer: SocketAddr,
+        agreed: Option<Box<Agreed>>,
+        control: &Control<'_>,
+    ) {
         let grace = agreed.as_ref().and_then(|agreed| agreed.grace).unwrap_or(self.far.grace);
         let name = agreed.and_then(|agreed| agreed.name).map(Into::into);
         let of = Connection { session: Some(id.as_u64()), service: None, name, peer: Some(peer) };
         let carrier = Carrier {
-            of,
             peer,
             carried: Carried::new(),
             task: None,
+            opening: Some(self.wait_for_request(id, of.clone(), control.handle())),
+            of,
             grace,
             outage: Arc::default(),
             outages: 0,
         };
         self.carriers.insert(id, carrier);
+    }
+
+    /// Ends the session unless what is returned is dropped in time: a near end names the service at
+    /// once.
+    fn wait_for_request(
+        &self,
+        id: SessionId,
+        of: Connection,
+        handle: Handle,
+    ) -> oneshot::Sender<()> {
+        let (opening, opened) = oneshot::channel::<()>();
+        self.far.runtime.spawn(async move {
+            if timeout(OPEN_WITHIN, opened).await.is_err() {
+                let detail = format!("no service was named within {OPEN_WITHIN:?}");
+                end_session(&handle, id, &detail).await;
+                print_event(&Line::Refused { of, detail });
+            }
+        });
+        opening
     }
 
     fn tell_rejected(&mut self, peer: SocketAddr, name: Option<Box<str>>, code: ByeCode) {
@@ -355,6 +383,7 @@ impl OnEvents {
     /// The near end has named the service.
     fn open(&mut self, id: SessionId, request: &[u8], control: &mut Control<'_>) {
         let Some(carrier) = self.carriers.get_mut(&id) else { return };
+        carrier.opening = None;
         let name = match open::parse_request(request) {
             Ok(name) => name,
             Err(detail) => return refuse(carrier, id, control, detail),

@@ -220,6 +220,27 @@ fn expect_failed(writing: thread::JoinHandle<io::Result<()>>) {
     assert!(is_reset(error.kind()), "{error}");
 }
 
+/// The kernel still has bytes for a program that reads late.
+#[test]
+fn tunnel_that_is_done_has_everything_delivered() {
+    const LEN: usize = 600_000;
+    let tunnel = Tunnel::start(&[]);
+    for is_program_late in [true, false] {
+        let opened = tunnel.open();
+        let (late, mut other) = if is_program_late {
+            (&opened.program, &opened.service)
+        } else {
+            (&opened.service, &opened.program)
+        };
+        shut(late);
+        other.write_all(&pattern(LEN)).unwrap();
+        shut(other);
+        assert_eq!(tunnel.near.how(opened.session), "done");
+        assert_eq!(tunnel.far.how(opened.session), "done");
+        assert!(expect_end(late) == pattern(LEN), "other bytes");
+    }
+}
+
 #[test]
 fn tunnel_whose_end_is_killed_resets_what_it_carried() {
     // The killed end's kernel resets its own sockets, and the other end waits for it in vain.

@@ -3,7 +3,8 @@
 //! [`sim`] runs both ends of a connection over links that exist in memory only, on a virtual clock;
 //! [`storm`] lets a million clients reconnect at once; `flood` attacks a real server with silent
 //! connections and wrong tokens; [`net`] breaks the real programs between network namespaces;
-//! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`.
+//! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`;
+//! `tunnel` measures `heartwire tunnel` beside socat.
 //! It is no part of the product: no crate depends on it.
 
 #[cfg(target_os = "linux")]
@@ -22,3 +23,5 @@ pub mod sim;
 pub mod storm;
 #[cfg(target_os = "linux")]
 pub mod swarm;
+#[cfg(target_os = "linux")]
+pub mod tunnel;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::{baseline, bench, flood, swarm};
+use heartwire_lab::{baseline, bench, flood, swarm, tunnel};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -43,6 +43,9 @@ enum Command {
     /// Check a server's promises with very many connections: healthy, paused, and all silent.
     #[cfg(target_os = "linux")]
     Swarm(swarm::Args),
+    /// Measure what `heartwire tunnel` costs, beside socat.
+    #[cfg(target_os = "linux")]
+    TunnelBench(tunnel::Args),
     /// Run a baseline of `bench --compare`.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -66,6 +69,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]
         Command::Swarm(args) => swarm::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::TunnelBench(args) => tunnel::run(&args),
         #[cfg(target_os = "linux")]
         Command::Baseline(args) => baseline::run(&args).map(|()| ExitCode::SUCCESS),
     };

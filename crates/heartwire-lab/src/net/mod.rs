@@ -56,7 +56,7 @@ mod report;
 #[cfg(target_os = "linux")]
 mod run;
 #[cfg(target_os = "linux")]
-mod size;
+pub(crate) mod size;
 #[cfg(target_os = "linux")]
 mod stop;
 #[cfg(target_os = "linux")]

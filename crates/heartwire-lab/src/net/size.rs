@@ -1,7 +1,7 @@
 //! Numbers of bytes, as they are typed.
 
 /// Parses a number of bytes, with a unit or without.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit {

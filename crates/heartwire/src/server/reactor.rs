@@ -1,5 +1,6 @@
 //! The event loop of a shard: a thread that waits with a poller and runs the shard's turns.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 use std::io;
@@ -32,6 +33,7 @@ const FIRST_LISTENER: usize = usize::MAX / 2;
 pub(super) struct Reactor {
     poll: Poll,
     alarm: Alarm,
+    waker: Arc<PollWaker>,
 }
 
 impl Reactor {
@@ -40,8 +42,9 @@ impl Reactor {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
         let machine = Machine { registry: poll.registry().try_clone()?, jiffy: clock::jiffy() };
-        let waker = Arc::new(PollWaker(mio::Waker::new(poll.registry(), WAKER)?));
-        Ok((Self { poll, alarm }, machine, waker.into()))
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(PollWaker { waker, is_used: AtomicBool::new(false) });
+        Ok((Self { poll, alarm, waker: Arc::clone(&waker) }, machine, waker.into()))
     }
 
     /// Registers the listening sockets.
@@ -64,6 +67,10 @@ impl Reactor {
                 Wake::Over => return,
             };
             let told = self.wait(&mut events, timeout);
+            if events.iter().any(|event| event.token() == WAKER) {
+                // Before the turn takes what it was woken for.
+                self.waker.is_used.swap(false, Ordering::AcqRel);
+            }
             wake = shard.turn(events.iter().filter_map(ready), told);
         }
     }
@@ -103,9 +110,12 @@ fn ready(event: &Event) -> Option<Ready> {
     })
 }
 
-/// Wakes a poller.
+/// Wakes a poller: once, until it has noticed, so that a burst of commands costs one system call.
 #[derive(Debug)]
-struct PollWaker(mio::Waker);
+struct PollWaker {
+    waker: mio::Waker,
+    is_used: AtomicBool,
+}
 
 impl WakeThread for PollWaker {
     fn wake(self: Arc<Self>) {
@@ -113,7 +123,11 @@ impl WakeThread for PollWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Err(error) = self.0.wake() {
+        if self.is_used.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Err(error) = self.waker.wake() {
+            self.is_used.store(false, Ordering::Release);
             tracing::warn!(%error, "a shard could not be woken; it will run later");
         }
     }

@@ -76,7 +76,7 @@ struct Connections {
 /// The sending end of [`Events`], and permits for it.
 #[derive(Clone, Debug)]
 struct Queue {
-    sender: mpsc::UnboundedSender<Delivery>,
+    sender: mpsc::UnboundedSender<Box<Delivery>>,
     room: Arc<Semaphore>,
 }
 
@@ -261,7 +261,7 @@ impl Drop for Entry {
 /// After this is dropped, the connections go on, and read and discard what the servers send.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::UnboundedReceiver<Delivery>,
+    receiver: mpsc::UnboundedReceiver<Box<Delivery>>,
 }
 
 impl Events {
@@ -270,7 +270,7 @@ impl Events {
     ///
     /// If the future is dropped before it is ready, no event is lost.
     pub async fn recv(&mut self) -> Option<(Arc<str>, Event)> {
-        self.receiver.recv().await.map(named)
+        self.receiver.recv().await.map(|told| named(*told))
     }
 }
 
@@ -278,7 +278,7 @@ impl Stream for Events {
     type Item = (Arc<str>, Event);
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receiver.poll_recv(context).map(|told| told.map(named))
+        self.receiver.poll_recv(context).map(|told| told.map(|told| named(*told)))
     }
 }
 

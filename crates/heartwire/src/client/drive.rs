@@ -333,6 +333,7 @@ impl<W: World> Driver<W> {
             match next {
                 Next::Wait(phase, mut wait) => {
                     self.phase = phase;
+                    self.inbox.rest();
                     self.timer_at = [self.timer_at, wait.until].into_iter().flatten().min();
                     app.watch.handle_sleep(self.timer_at);
                     wait.until = self.timer_at;

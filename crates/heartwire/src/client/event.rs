@@ -260,7 +260,8 @@ pub(crate) struct Delivery {
 /// Where a client's events go.
 #[derive(Clone, Debug)]
 pub(crate) struct Reports {
-    pub(crate) sender: mpsc::UnboundedSender<Delivery>,
+    /// In boxes, because the channel has room for 32 at once.
+    pub(crate) sender: mpsc::UnboundedSender<Box<Delivery>>,
     /// One permit for each event that may wait. The channel itself is unbounded, so that a client's
     /// last events need no permit.
     pub(crate) room: Arc<Semaphore>,
@@ -269,7 +270,7 @@ pub(crate) struct Reports {
 
 impl Reports {
     /// A queue in which `max_events` events may wait.
-    pub(super) fn new(max_events: usize) -> (Self, mpsc::UnboundedReceiver<Delivery>) {
+    pub(super) fn new(max_events: usize) -> (Self, mpsc::UnboundedReceiver<Box<Delivery>>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self { sender, room: Arc::new(Semaphore::new(max_events)), by: None }, receiver)
     }
@@ -291,11 +292,11 @@ impl Reports {
 /// After this is dropped, the client goes on, and reads and discards what the server sends.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::UnboundedReceiver<Delivery>,
+    receiver: mpsc::UnboundedReceiver<Box<Delivery>>,
 }
 
 impl Events {
-    pub(super) const fn new(receiver: mpsc::UnboundedReceiver<Delivery>) -> Self {
+    pub(super) const fn new(receiver: mpsc::UnboundedReceiver<Box<Delivery>>) -> Self {
         Self { receiver }
     }
 

@@ -1,7 +1,14 @@
 //! The receive buffer: bytes that were read and not decoded yet.
 
-/// Bytes read at once, and the buffer of an idle client. It holds 2,048 beats.
-const READ_LEN: usize = 16 * 1024;
+use core::cell::Cell;
+
+/// Bytes read at once: they hold 8,192 beats.
+const READ_LEN: usize = 64 * 1024;
+
+thread_local! {
+    /// The room for the next read, of any client in this thread: most of them are idle.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A buffer that grows only with received bytes, never with what a header announces.
 #[derive(Debug, Default)]
@@ -33,16 +40,32 @@ impl Inbox {
             self.end -= self.start;
             self.start = 0;
         }
-        let read_len = len.max(READ_LEN);
-        if self.end == 0 && self.buffer.len() > read_len {
-            // Free the memory of a long frame: another one may never come.
-            self.buffer.truncate(read_len);
-            self.buffer.shrink_to_fit();
-        }
         if self.buffer.len() - self.end < len {
-            self.buffer.resize(self.end + read_len, 0);
+            let kept = core::mem::replace(&mut self.buffer, ROOM.take());
+            let most = self.end + len.max(READ_LEN);
+            if self.buffer.len() < most {
+                self.buffer.resize(most, 0);
+            }
+            let (to, from) = (self.buffer.get_mut(..self.end), kept.get(..self.end));
+            if let Some((to, from)) = to.zip(from) {
+                to.copy_from_slice(from);
+            }
         }
         self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// No read follows soon: keeps only the bytes that are not consumed, in as much memory.
+    pub(super) fn rest(&mut self) {
+        if self.end - self.start == self.buffer.len() {
+            return;
+        }
+        let kept = self.bytes().to_vec();
+        (self.start, self.end) = (0, kept.len());
+        let room = core::mem::replace(&mut self.buffer, kept);
+        // Not the memory of a long frame: another one may never come.
+        if room.len() <= 2 * READ_LEN {
+            ROOM.set(room);
+        }
     }
 
     /// Appends bytes that were read elsewhere.
@@ -61,5 +84,47 @@ impl Inbox {
     /// A read put `len` bytes into [`space`](Self::space).
     pub(super) fn filled(&mut self, len: usize) {
         self.end = self.end.saturating_add(len).min(self.buffer.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inbox_that_rests_holds_only_what_is_not_consumed() {
+        let mut inbox = Inbox::default();
+        inbox.push(b"one two");
+        inbox.consume(4);
+        inbox.rest();
+        assert_eq!((inbox.bytes(), inbox.buffer.capacity()), (&b"two"[..], 3));
+        inbox.push(b" three");
+        assert_eq!(inbox.bytes(), b"two three");
+        inbox.consume(9);
+        inbox.rest();
+        assert_eq!((inbox.bytes(), inbox.buffer.capacity()), (&b""[..], 0));
+    }
+
+    #[test]
+    fn the_room_for_reads_is_shared() {
+        let [mut a, mut b] = [Inbox::default(), Inbox::default()];
+        let first = a.space(1).as_ptr();
+        a.rest();
+        assert_eq!(b.space(1).as_ptr(), first);
+        // `b` has not given it back.
+        a.push(b"a");
+        b.push(b"b");
+        assert_eq!((a.bytes(), b.bytes()), (&b"a"[..], &b"b"[..]));
+    }
+
+    #[test]
+    fn a_long_frame_keeps_no_memory() {
+        let mut inbox = Inbox::default();
+        let long = vec![7; 3 * READ_LEN];
+        inbox.push(&long);
+        assert_eq!(inbox.bytes(), long);
+        inbox.consume(long.len());
+        inbox.rest();
+        assert!(inbox.space(1).len() <= 2 * READ_LEN);
     }
 }

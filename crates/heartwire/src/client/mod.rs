@@ -140,7 +140,8 @@ impl Client {
             name = config.v1_settings().and_then(|v1| v1.name.as_deref()),
         );
         let watched = config.watch_network.then(|| Arc::clone(&app.controls));
-        let task = task::run(Life::new(Runtime, config, app));
+        // In boxes, because a future keeps room for what it is given beside what it makes of it.
+        let task = Box::pin(task::run(Box::new(Life::new(Runtime, config, app))));
         let life = async move {
             tokio::select! {
                 biased;

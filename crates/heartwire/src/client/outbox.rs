@@ -290,6 +290,10 @@ impl Outbox {
         for frame in self.log.drain(..count.min(self.log.len())) {
             self.log_len -= frame.len();
         }
+        // A burst of short messages makes it long.
+        if self.log.is_empty() {
+            self.log.shrink_to(BATCH / 4);
+        }
     }
 
     /// Handles the end of a link whose session goes on. Drops beats. The message whose writing had

@@ -209,7 +209,7 @@ impl Outlet {
     fn send(&mut self, kept: Kept, room: Option<OwnedSemaphorePermit>) {
         let Kept { event, receipt } = kept;
         let told = Delivery { by: self.reports.by.clone(), event, room, receipt };
-        self.deaf |= self.reports.sender.send(told).is_err();
+        self.deaf |= self.reports.sender.send(Box::new(told)).is_err();
     }
 
     /// Emits kept events while there is room, then releases the reserved room. Returns whether none

@@ -30,7 +30,7 @@ impl Toy {
 pub(super) struct Application {
     pub(super) client: Client,
     room: Arc<Semaphore>,
-    events: UnboundedReceiver<Delivery>,
+    events: UnboundedReceiver<Box<Delivery>>,
 }
 
 impl Application {

@@ -19,7 +19,7 @@ use crate::clock;
 type Spare = Pin<Box<dyn Future<Output = Result<Dialled<Stream>, ConnectError>> + Send>>;
 
 /// Runs a client until it has ended.
-pub(super) async fn run(mut life: Life<Runtime>) {
+pub(super) async fn run(mut life: Box<Life<Runtime>>) {
     let mut timer = pin!(sleep(Duration::ZERO));
     let mut timer_at: Option<Instant> = None;
     let mut spare: Option<Spare> = None;
@@ -29,7 +29,8 @@ pub(super) async fn run(mut life: Life<Runtime>) {
         let wait = match life.step() {
             Step::Dial => {
                 spare = None;
-                dial(&mut life).await;
+                // In a box, because most of its time a client is connected.
+                Box::pin(dial(&mut life)).await;
                 continue;
             }
             Step::Wait(wait) => wait,

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice, Read};
 
+use super::inbox::Inbox;
 use super::runtime::Stream;
 use crate::tls::{MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsFailure, TlsSession};
 use crate::world::Socket;
@@ -124,25 +125,29 @@ impl Transport<Stream> {
     /// it.
     pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsFailure> {
         self.tls = Some(Box::new(tls));
-        let mut buffer = vec![0; MIN_READ_LEN];
+        let mut inbox = Inbox::default();
         loop {
             self.flush()?;
             let flushed = !self.wants_write();
-            let read = self.read(&mut buffer)?;
+            let read = self.read(inbox.space(MIN_READ_LEN))?;
             let is_handshaking = self.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
-            let socket = &self.socket;
             match read {
                 Received::Bytes(len) if !is_handshaking => {
-                    buffer.truncate(len);
-                    return Ok(buffer);
+                    inbox.filled(len);
+                    return Ok(inbox.bytes().to_vec());
                 }
                 // `read` reports an end during the handshake as a fault.
-                Received::Bytes(_) | Received::Closed | Received::Truncated => {}
-                Received::Nothing if flushed => socket.readable().await?,
-                Received::Nothing => tokio::select! {
+                Received::Bytes(_) | Received::Closed | Received::Truncated => continue,
+                Received::Nothing => inbox.rest(),
+            }
+            let socket = &self.socket;
+            if flushed {
+                socket.readable().await?;
+            } else {
+                tokio::select! {
                     readable = socket.readable() => readable?,
                     writable = socket.writable() => writable?,
-                },
+                }
             }
         }
     }

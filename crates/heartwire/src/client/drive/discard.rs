@@ -8,10 +8,11 @@ use heartwire_core::Instant;
 use super::Inbox;
 use crate::world::Socket;
 
-/// Number of reads of 16 KiB between two pauses of [`PAUSE`]. It limits a server that sends as fast
-/// as it can to 64 MB/s, which costs next to nothing, and is more than what is in flight to a
-/// client that closes.
+/// Number of reads of [`READ_LEN`] between two pauses of [`PAUSE`]. It limits a server that sends
+/// as fast as it can to 64 MB/s, which costs next to nothing, and is more than what is in flight to
+/// a client that closes.
 const READS_AT_ONCE: u32 = 4;
+const READ_LEN: usize = 16 * 1024;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads until the peer has closed its side.
@@ -47,7 +48,8 @@ impl Discard {
     ) -> io::Result<()> {
         self.pause_until = self.pause_until.filter(|&at| now < at);
         while self.wants_read() {
-            match socket.read(inbox.space(1)) {
+            let space = inbox.space(READ_LEN).get_mut(..READ_LEN);
+            match socket.read(space.unwrap_or_default()) {
                 Ok(0) => self.has_ended = true,
                 Ok(_) => {
                     self.reads += 1;

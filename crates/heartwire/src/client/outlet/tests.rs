@@ -13,7 +13,7 @@ use crate::client::{ConnectError, Event};
 
 /// The short names of what can be taken now, and what tells them apart.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the name says enough of the others")]
-fn taken(receiver: &mut UnboundedReceiver<Delivery>) -> Vec<String> {
+fn taken(receiver: &mut UnboundedReceiver<Box<Delivery>>) -> Vec<String> {
     let mut names = Vec::new();
     while let Ok(told) = receiver.try_recv() {
         names.push(match told.event {

@@ -21,13 +21,16 @@ use super::args::ConnectArgs;
 use super::carry::{Carried, OPEN_WITHIN, count};
 use super::line::{Connection, How, Line};
 use super::local::{Listener, Local, Place};
-use super::{MAX_UNSENT, offer, open, outages, rest_after, tell_stopping};
+use super::{MAX_UNSENT, offer, open, outages, rest_after, tell_stopping, threads};
 use crate::connect::{is_local, read_token, read_token_and_warn};
 use crate::exit::{Exit, Usage};
 use crate::output::{Millis, inform, print_event, warn};
 use crate::serve::raise_open_files;
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::Format;
+
+/// Messages that are written to the local program with one system call.
+const WRITTEN_AT_ONCE: usize = 8;
 
 /// How long a reset may take to reach the far end; during an outage it waits for the grace.
 const ABORT_WITHIN: Duration = Duration::from_secs(5);
@@ -45,7 +48,7 @@ pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         tell: Tell { is_quiet: args.stdio && args.format.format() == Format::Text },
     });
     let listen = checked_place(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = threads(2).enable_all().build()?;
     let exit = runtime.block_on(async {
         let stop = Stop::listen()?;
         tokio::spawn(Arc::clone(&near).watch(NetworkWatch::new(), Look::listen()?));
@@ -405,20 +408,24 @@ impl Carrier {
     /// Passes on what comes from the service, until the session has ended.
     async fn carry_back(&mut self, local: &Local, carried: &Carried) -> (How, Option<String>) {
         let mut until = None;
+        let mut next = None;
         loop {
-            let event = match until {
-                None => self.events.recv().await,
-                Some(until) => match timeout_at(until, self.events.recv()).await {
+            let event = match (next.take(), until) {
+                (Some(event), _) => Some(event),
+                (None, None) => self.events.recv().await,
+                (None, Some(until)) => match timeout_at(until, self.events.recv()).await {
                     Ok(event) => event,
                     Err(_) => return (How::Lost, Some(Reason::NotBack.to_string())),
                 },
             };
             match event {
                 Some(Event::Data(bytes)) => {
-                    if let Err(end) = self.pass_on(local, &bytes).await {
+                    let data;
+                    (data, next) = self.with_more(bytes);
+                    if let Err(end) = self.pass_on(local, &data).await {
                         return end;
                     }
-                    count(&carried.from_service, &bytes);
+                    data.iter().for_each(|bytes| count(&carried.from_service, bytes));
                 }
                 Some(Event::Ended) => {
                     if let Err(error) = local.end_writing().await {
@@ -447,10 +454,27 @@ impl Carrier {
         }
     }
 
+    /// Data, and the data that has come behind it, to be written with one system call; and the
+    /// event behind that.
+    fn with_more(&mut self, bytes: Vec<u8>) -> (Vec<Vec<u8>>, Option<Event>) {
+        let mut data = vec![bytes];
+        while data.len() < WRITTEN_AT_ONCE {
+            match self.events.try_recv() {
+                Ok(Event::Data(more)) => data.push(more),
+                other => return (data, other.ok()),
+            }
+        }
+        (data, None)
+    }
+
     /// Writes bytes to the local program, which may read slowly. A session that ends meanwhile does
     /// not end well: the program has not got all of it.
-    async fn pass_on(&mut self, local: &Local, bytes: &[u8]) -> Result<(), (How, Option<String>)> {
-        let write = local.write_all(bytes);
+    async fn pass_on(
+        &mut self,
+        local: &Local,
+        data: &[Vec<u8>],
+    ) -> Result<(), (How, Option<String>)> {
+        let write = local.write_all(data);
         tokio::pin!(write);
         let written = tokio::select! {
             biased;

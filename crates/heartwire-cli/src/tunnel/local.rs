@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::str::FromStr;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
@@ -175,26 +175,44 @@ impl Local {
         }
     }
 
-    pub(super) async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
+    /// Writes what it takes at once, in any thread. Returns how much that is: none after an error,
+    /// which the next [write](Self::write_all) finds.
+    pub(super) fn write_now(&self, data: &[u8]) -> usize {
+        let written = match self {
+            Self::Tcp(stream) => stream.try_write(data),
+            Self::Unix(stream) => stream.try_write(data),
+            Self::Stdio(_) => return 0,
+        };
+        written.unwrap_or(0)
+    }
+
+    /// Writes all of it, in order.
+    pub(super) async fn write_all(&self, data: &[Vec<u8>]) -> io::Result<()> {
         if let Self::Stdio(stdio) = self {
             let mut stdout = stdio.1.lock().await;
-            stdout.write_all(data).await?;
+            for bytes in data {
+                stdout.write_all(bytes).await?;
+            }
             return stdout.flush().await;
         }
-        while !data.is_empty() {
+        let mut slices: Vec<_> = data.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let mut slices = slices.as_mut_slice();
+        // Without those that are empty.
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
             let written = match self {
                 Self::Tcp(stream) => {
                     stream.writable().await?;
-                    stream.try_write(data)
+                    stream.try_write_vectored(slices)
                 }
                 Self::Unix(stream) => {
                     stream.writable().await?;
-                    stream.try_write(data)
+                    stream.try_write_vectored(slices)
                 }
                 Self::Stdio(_) => return Ok(()),
             };
             match written {
-                Ok(len) => data = data.get(len..).unwrap_or_default(),
+                Ok(len) => IoSlice::advance_slices(&mut slices, len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }

@@ -2,11 +2,11 @@
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, Ordering::Relaxed};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use heartwire::Reason;
@@ -29,7 +29,7 @@ use super::carry::{Carried, OPEN_WITHIN, count};
 use super::line::{Connection, How, Line};
 use super::local::Local;
 use super::service::{Grants, Service};
-use super::{MAX_UNSENT, offer, open, outages, tell_stopping};
+use super::{MAX_UNSENT, offer, open, outages, tell_stopping, threads};
 use crate::exit::{Exit, Usage};
 use crate::output::{Millis, inform, print_event, warn};
 use crate::serve::{load_tls, raise_open_files};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let identity = args.tokens.as_deref().map(|path| Grants::read(path, &args.service));
     let (tokens, grants) = identity.transpose()?.unzip();
     let config = config(args, tokens.clone(), tls.clone())?;
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = threads(4).enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();
         let files = Files {
@@ -256,11 +256,34 @@ struct Carrier {
 
 struct Task {
     input: mpsc::UnboundedSender<Input>,
+    waiting: Arc<Waiting>,
     end: oneshot::Sender<Reason>,
 }
 
+/// What the shard knows of the inputs of a task, and of its connection to the service.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// How many inputs the task has not done with.
+    inputs: AtomicUsize,
+    /// Set when there is one. The task alone decides when it is closed.
+    local: OnceLock<Weak<Local>>,
+}
+
 impl Task {
-    fn pass_on(&self, data: Option<Vec<u8>>, receipt: Option<Receipt>) {
+    /// Passes on what came from the near end. The shard writes it to the service itself, as far as
+    /// that takes it at once: that costs no copy, and wakes no other thread.
+    fn pass_on(&self, data: &[u8], receipt: Option<Receipt>, carried: &Carried) {
+        let is_idle = self.waiting.inputs.load(Ordering::Acquire) == 0;
+        let local = self.waiting.local.get().filter(|_| is_idle).and_then(Weak::upgrade);
+        let (written, rest) = data.split_at(local.map_or(0, |local| local.write_now(data)));
+        count(&carried.to_service, written);
+        if !rest.is_empty() {
+            self.put(Some(rest.to_vec()), receipt);
+        }
+    }
+
+    fn put(&self, data: Option<Vec<u8>>, receipt: Option<Receipt>) {
+        self.waiting.inputs.fetch_add(1, Relaxed);
         // A task that has ended has ended the session, too.
         let _ = self.input.send(Input { data, _receipt: receipt });
     }
@@ -283,7 +306,7 @@ impl Handler for OnEvents {
                 let receipt = control.receipt();
                 let Some(carrier) = self.carriers.get_mut(&id) else { return };
                 match &carrier.task {
-                    Some(task) => task.pass_on(Some(data.to_vec()), receipt),
+                    Some(task) => task.pass_on(data, receipt, &carrier.carried),
                     None if receipt.is_none() => {
                         refuse(carrier, id, control, "this tunnel needs sessions that are kept");
                     }
@@ -294,7 +317,7 @@ impl Handler for OnEvents {
                 let receipt = control.receipt();
                 let task = self.carriers.get(&id).and_then(|carrier| carrier.task.as_ref());
                 if let Some(task) = task {
-                    task.pass_on(None, receipt);
+                    task.put(None, receipt);
                 }
             }
             Event::Away { id, reason, within, .. } => self.handle_away(id, reason, within, control),
@@ -407,7 +430,8 @@ impl OnEvents {
         carrier.grace = carrier.grace.min(service.grace.unwrap_or(self.far.grace));
         let (input, inputs) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        carrier.task = Some(Task { input, end });
+        let waiting = Arc::<Waiting>::default();
+        carrier.task = Some(Task { input, waiting: Arc::clone(&waiting), end });
         let task = Serving {
             id,
             of: carrier.of.clone(),
@@ -417,6 +441,7 @@ impl OnEvents {
             carried: Arc::clone(&carrier.carried),
             handle: control.handle(),
             sender: control.handle().sender(id),
+            waiting,
             _runs: self.runs.clone(),
         };
         self.far.runtime.spawn(task.run(inputs, ended));
@@ -467,6 +492,7 @@ struct Serving {
     carried: Arc<Carried>,
     handle: Handle,
     sender: Sender,
+    waiting: Arc<Waiting>,
     _runs: mpsc::Sender<()>,
 }
 
@@ -481,7 +507,7 @@ impl Serving {
             _ = &mut ended => return,
         };
         let local = match connected {
-            Ok(Ok(local)) => local,
+            Ok(Ok(local)) => Arc::new(local),
             failed => {
                 let why = match failed {
                     Ok(Err(error)) => error.to_string(),
@@ -500,9 +526,11 @@ impl Serving {
         }
         let after_ms = Millis(self.carried.lasted());
         print_event(&Line::Opened { of: self.of.clone(), after_ms, grace_ms: Millis(self.grace) });
-        let Self { id, of, carried, handle, mut sender, _runs, .. } = self;
+        let Self { id, of, carried, handle, mut sender, waiting, _runs, .. } = self;
+        // It is set only here.
+        let _ = waiting.local.set(Arc::downgrade(&local));
         let mut input = None;
-        let to_service = pass_on(&mut inputs, &mut input, &local, &carried);
+        let to_service = pass_on(&mut inputs, &mut input, &waiting, &local, &carried);
         let from_service = async {
             loop {
                 let bytes = local.read().await?;
@@ -545,18 +573,21 @@ impl Serving {
 async fn pass_on(
     inputs: &mut mpsc::UnboundedReceiver<Input>,
     input: &mut Option<Input>,
+    waiting: &Waiting,
     local: &Local,
     carried: &Carried,
 ) -> std::io::Result<()> {
     while let Some(next) = inputs.recv().await {
         match &input.insert(next).data {
             Some(bytes) => {
-                local.write_all(bytes).await?;
+                local.write_all(core::slice::from_ref(bytes)).await?;
                 count(&carried.to_service, bytes);
             }
             None => local.end_writing().await?,
         }
         *input = None;
+        // Only now: the receipts of later data follow this one.
+        waiting.inputs.fetch_sub(1, Ordering::Release);
     }
     core::future::pending().await
 }
@@ -575,5 +606,52 @@ fn how(reason: Reason) -> (How, Option<String>) {
         Reason::Bye(_) => (How::ResetThere, None),
         Reason::Shutdown => (How::Stopped, None),
         reason => (How::Lost, Some(reason.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn the_shard_writes_to_the_service_only_while_nothing_waits() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (stream, mut service) = UnixStream::pair().unwrap();
+            let local = Arc::new(Local::Unix(stream));
+            let (input, mut inputs) = mpsc::unbounded_channel();
+            let task = Task { input, waiting: Arc::default(), end: oneshot::channel().0 };
+            let carried = Carried::new();
+            // The service is not connected yet.
+            task.pass_on(b"one", None, &carried);
+            task.waiting.local.set(Arc::downgrade(&local)).unwrap();
+            task.pass_on(b"two", None, &carried);
+            let mut got = [0; 6];
+            let mut input = None;
+            tokio::select! {
+                _ = pass_on(&mut inputs, &mut input, &task.waiting, &local, &carried) => {}
+                read = service.read_exact(&mut got) => drop(read.unwrap()),
+            }
+            assert_eq!(&got, b"onetwo");
+
+            task.pass_on(b"three", None, &carried);
+            assert!(inputs.try_recv().is_err());
+            service.read_exact(&mut got[..5]).await.unwrap();
+            assert_eq!(&got[..5], b"three");
+            assert_eq!(carried.to_service.load(Relaxed), 11);
+
+            // More than the socket takes, and what comes behind it.
+            task.pass_on(&vec![7; 4 << 20], None, &carried);
+            task.pass_on(b"four", None, &carried);
+            let lens: Vec<_> = core::iter::from_fn(|| inputs.try_recv().ok())
+                .map(|input| input.data.unwrap().len())
+                .collect();
+            let written = usize::try_from(carried.to_service.load(Relaxed)).unwrap() - 11;
+            assert!(written > 0);
+            assert_eq!(lens, [(4 << 20) - written, 4]);
+        });
     }
 }

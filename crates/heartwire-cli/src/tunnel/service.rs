@@ -110,7 +110,7 @@ impl Service {
             Target::Stdio => Local::stdio(),
         };
         if self.proxy {
-            local.write_all(&proxy_header(client)?).await?;
+            local.write_all(&[proxy_header(client)?]).await?;
         }
         Ok(local)
     }

@@ -103,7 +103,8 @@ pub(super) fn text(tables: &[Table]) -> String {
                 };
                 let _ = writeln!(
                     text,
-                    "  {len:4} B {:9} p50 {:>6}  p99 {:>6}  p99.9 {:>7} us; above socat: {:>6} {:>6}",
+                    "  {len:4} B {:9} p50 {:>6}  p99 {:>6}  p99.9 {:>7} us; above socat: {:>6} \
+                     {:>6}",
                     record.relay.name(),
                     of(|trip| trip.p50),
                     of(|trip| trip.p99),

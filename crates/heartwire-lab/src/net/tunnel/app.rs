@@ -92,6 +92,11 @@ impl App {
         }
     }
 
+    /// Whether it ends by itself after a while.
+    pub(super) const fn is_transfer(self) -> bool {
+        matches!(self.work(), Work::Upload | Work::Download)
+    }
+
     /// The client over that carrier; an upload sends so many bytes a second.
     pub(super) fn client(
         self,

@@ -99,7 +99,7 @@ impl Trial<'_> {
 }
 
 impl<'a> Stage<'a> {
-    /// Starts everything but the clients' work.
+    /// Starts everything but the clients.
     fn start(trial: Trial<'a>, maker: Maker, number: usize) -> anyhow::Result<Self> {
         let args = trial.args;
         let topology = Topology::make(maker, number, None)?;
@@ -133,19 +133,13 @@ impl<'a> Stage<'a> {
                 }
             }
         }
-        let mut cells = Vec::new();
-        for app in args.apps() {
-            for carrier in args.carriers() {
-                cells.push(Cell::start(app, carrier, &trial, &topology)?);
-            }
-        }
         let feeder = services.contains(&Service::Redis).then(|| {
             let mut command = topology.server.lasting_command("redis-cli");
             Running::feeder(&mut command, trial.log("redis-feeder"))
         });
         Ok(Self {
             trial,
-            cells,
+            cells: Vec::new(),
             feeder: feeder.transpose()?,
             fed: 0,
             dump_sha256,
@@ -157,8 +151,23 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// Waits until all clients work.
+    /// Starts the clients, and waits until all of them work. Transfers are last, so that the fault
+    /// comes early in them.
     fn begin(&mut self) -> anyhow::Result<()> {
+        let (transfers, others): (Vec<App>, Vec<App>) =
+            self.trial.args.apps().into_iter().partition(|app| app.is_transfer());
+        for apps in [others, transfers] {
+            for app in apps {
+                for carrier in self.trial.args.carriers() {
+                    self.cells.push(Cell::start(app, carrier, &self.trial, &self.topology)?);
+                }
+            }
+            self.wait_for_data()?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_data(&mut self) -> anyhow::Result<()> {
         let until = Instant::now() + BEGIN_WITHIN;
         loop {
             self.work(TICK)?;

@@ -1,5 +1,7 @@
 //! The near end: a client for each connection of a local program.
 
+mod carrier;
+
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,28 +11,26 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use heartwire::Reason;
-use heartwire::client::{Client, ClientConfig, Event, Events, NetworkWatch, Resume, V1};
+use heartwire::client::{Client, ClientConfig, NetworkWatch, Resume, V1};
 use heartwire::kernel::KernelOptions;
 use heartwire::server::auth::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::args::ConnectArgs;
-use super::carry::{Carried, OPEN_WITHIN, count};
+use super::carry::{Carried, OPEN_WITHIN};
 use super::line::{Connection, How, Line};
 use super::local::{Listener, Local, Place};
-use super::{MAX_UNSENT, offer, open, outages, rest_after, tell_stopping, threads};
+use super::{MAX_UNSENT, offer, outages, rest_after, tell_stopping, threads};
 use crate::connect::{is_local, read_token, read_token_and_warn};
 use crate::exit::{Exit, Usage};
-use crate::output::{Millis, inform, print_event, warn};
+use crate::output::{inform, print_event, warn};
 use crate::serve::raise_open_files;
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::Format;
 
-/// Messages that are written to the local program with one system call.
-const WRITTEN_AT_ONCE: usize = 8;
+use carrier::{Carrier, Tell};
 
 /// How long a reset may take to reach the far end; during an outage it waits for the grace.
 const ABORT_WITHIN: Duration = Duration::from_secs(5);
@@ -169,21 +169,6 @@ struct Near {
     tell: Tell,
 }
 
-/// Prints lines. With standard input and output as the connection the terminal belongs to another
-/// program, such as ssh: there only what is not [routine](Line::is_routine), unless it is JSON.
-#[derive(Clone, Copy)]
-struct Tell {
-    is_quiet: bool,
-}
-
-impl Tell {
-    fn line(self, line: &Line) {
-        if !self.is_quiet || !line.is_routine() {
-            print_event(line);
-        }
-    }
-}
-
 impl Near {
     /// Has all clients check their connections when the network has changed.
     async fn watch(self: Arc<Self>, mut network: NetworkWatch, mut look: Look) {
@@ -305,218 +290,5 @@ impl Near {
         client.closed().await;
         self.lock().remove(&key);
         end
-    }
-}
-
-/// Carries one connection.
-struct Carrier {
-    client: Client,
-    events: Events,
-    of: Connection,
-    /// How long the connection survives an outage.
-    grace: Option<Duration>,
-    tell: Tell,
-}
-
-impl Carrier {
-    async fn carry(mut self, service: &str, local: Local, carried: &Carried) -> Option<How> {
-        let opened = tokio::select! {
-            opened = timeout(OPEN_WITHIN, self.open(service)) => {
-                opened.unwrap_or_else(|_| Err(format!("not reached within {OPEN_WITHIN:?}")))
-            }
-            () = local.failed() => Err("the local program gave up".to_owned()),
-        };
-        if let Err(detail) = opened {
-            drop(local);
-            self.client.abort();
-            self.tell.line(&Line::Refused { of: self.of, detail });
-            return None;
-        }
-        self.tell.line(&Line::Opened {
-            of: self.of.clone(),
-            after_ms: Millis(carried.lasted()),
-            grace_ms: Millis(self.grace.unwrap_or_default()),
-        });
-        let client = self.client.clone();
-        let to_far = async {
-            loop {
-                let bytes = local.read().await?;
-                if bytes.is_empty() {
-                    client.end();
-                    return core::future::pending::<io::Result<()>>().await;
-                }
-                count(&carried.to_service, &bytes);
-                if client.send(bytes).await.is_err() {
-                    // The session has ended, and the events say how.
-                    return core::future::pending().await;
-                }
-            }
-        };
-        let end = tokio::select! {
-            end = self.carry_back(&local, carried) => end,
-            failed = to_far => (How::ResetHere, failed.err().map(|error| error.to_string())),
-            () = local.failed() => (How::ResetHere, None),
-        };
-        let (how, detail) = end;
-        if how == How::Done {
-            local.finish();
-        } else {
-            client.abort();
-        }
-        // Before the far end is told, which may take as long as an outage.
-        drop(local);
-        self.tell.line(&carried.closed(self.of, how, detail));
-        Some(how)
-    }
-
-    /// Asks for the service. An error is in words.
-    async fn open(&mut self, service: &str) -> Result<(), String> {
-        let mut failed = None;
-        while let Some(event) = self.events.recv().await {
-            #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing yet")]
-            match event {
-                Event::Online { welcome, .. } => {
-                    let welcome = welcome.as_deref();
-                    self.of.session = welcome.map(|welcome| welcome.session);
-                    if welcome.is_none_or(|welcome| welcome.resume.is_none()) {
-                        return Err("the far end keeps no sessions: it is no `tunnel serve`, or \
-                                    without TLS"
-                            .to_owned());
-                    }
-                    if self.client.send(open::request(service)).await.is_err() {
-                        return Err("the session has ended at once".to_owned());
-                    }
-                }
-                Event::Data(answer) => {
-                    self.grace = open::parse_answer(&answer);
-                    return match self.grace {
-                        Some(_) => Ok(()),
-                        None => Err("it answers as no far end of a tunnel does".to_owned()),
-                    };
-                }
-                Event::Failed { error } => failed = Some(error.to_string()),
-                Event::Offline { reason, bye, .. } => {
-                    let detail = bye.map(|bye| bye.detail).filter(|detail| !detail.is_empty());
-                    failed = Some(detail.unwrap_or_else(|| reason.to_string()));
-                }
-                _ => {}
-            }
-        }
-        Err(failed.unwrap_or_else(|| "not reached".to_owned()))
-    }
-
-    /// Passes on what comes from the service, until the session has ended.
-    async fn carry_back(&mut self, local: &Local, carried: &Carried) -> (How, Option<String>) {
-        let mut until = None;
-        let mut next = None;
-        loop {
-            let event = match (next.take(), until) {
-                (Some(event), _) => Some(event),
-                (None, None) => self.events.recv().await,
-                (None, Some(until)) => match timeout_at(until, self.events.recv()).await {
-                    Ok(event) => event,
-                    Err(_) => return (How::Lost, Some(Reason::NotBack.to_string())),
-                },
-            };
-            match event {
-                Some(Event::Data(bytes)) => {
-                    let data;
-                    (data, next) = self.with_more(bytes);
-                    if let Err(end) = self.pass_on(local, &data).await {
-                        return end;
-                    }
-                    data.iter().for_each(|bytes| count(&carried.from_service, bytes));
-                }
-                Some(Event::Ended) => {
-                    if let Err(error) = local.end_writing().await {
-                        return (How::ResetHere, Some(error.to_string()));
-                    }
-                }
-                Some(Event::Away { reason, within, .. }) => {
-                    let kept = self.grace.map_or(within, |grace| grace.min(within));
-                    // The session itself ends after its grace, which is longer after a pause.
-                    until = (kept < within).then(|| Instant::now() + kept);
-                    let (of, within_ms) = (self.of.clone(), Millis(kept));
-                    self.tell.line(&Line::Away { of, reason, within_ms });
-                }
-                Some(Event::Back { after, replayed, .. }) => {
-                    until = None;
-                    carried.handle_back(after);
-                    let (of, away_ms) = (self.of.clone(), Millis(after));
-                    self.tell.line(&Line::Back { of, away_ms, replayed });
-                }
-                Some(Event::Offline { reason, bye, .. }) => {
-                    return how(reason, bye.map(|bye| bye.detail));
-                }
-                Some(_) => {}
-                None => return (How::Lost, None),
-            }
-        }
-    }
-
-    /// Data, and the data that has come behind it, to be written with one system call; and the
-    /// event behind that.
-    fn with_more(&mut self, bytes: Vec<u8>) -> (Vec<Vec<u8>>, Option<Event>) {
-        let mut data = vec![bytes];
-        while data.len() < WRITTEN_AT_ONCE {
-            match self.events.try_recv() {
-                Ok(Event::Data(more)) => data.push(more),
-                other => return (data, other.ok()),
-            }
-        }
-        (data, None)
-    }
-
-    /// Writes bytes to the local program, which may read slowly. A session that ends meanwhile does
-    /// not end well: the program has not got all of it.
-    async fn pass_on(
-        &mut self,
-        local: &Local,
-        data: &[Vec<u8>],
-    ) -> Result<(), (How, Option<String>)> {
-        let write = local.write_all(data);
-        tokio::pin!(write);
-        let written = tokio::select! {
-            biased;
-            written = &mut write => written,
-            () = self.client.closed() => {
-                while let Ok(event) = self.events.try_recv() {
-                    if let Event::Offline { reason, bye, .. } = event {
-                        return Err(how(reason, bye.map(|bye| bye.detail)));
-                    }
-                }
-                return Err((How::Lost, None));
-            }
-        };
-        written.map_err(|error| (How::ResetHere, Some(error.to_string())))
-    }
-}
-
-fn how(reason: Reason, detail: Option<String>) -> (How, Option<String>) {
-    let said = detail.filter(|detail| !detail.is_empty());
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are no clean end")]
-    match reason {
-        Reason::Done => (How::Done, None),
-        // Also one that says "done": this end does not know that it is.
-        Reason::Bye(_) => (How::ResetThere, said.or_else(|| Some(reason.to_string()))),
-        Reason::Shutdown => (How::Stopped, None),
-        reason => (How::Lost, said.or_else(|| Some(reason.to_string()))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use heartwire::v1::ByeCode;
-
-    use super::*;
-
-    #[test]
-    fn only_what_both_ends_have_ended_is_done() {
-        let how = |reason| how(reason, Some("why".to_owned()));
-        assert_eq!(how(Reason::Done), (How::Done, None));
-        let why = Some("why".to_owned());
-        assert_eq!(how(Reason::Bye(ByeCode::Done)), (How::ResetThere, why.clone()));
-        assert_eq!(how(Reason::NotBack), (How::Lost, why));
-        assert_eq!(how(Reason::Shutdown), (How::Stopped, None));
     }
 }

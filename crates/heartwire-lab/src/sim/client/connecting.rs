@@ -59,7 +59,11 @@ impl Client {
         let Some(process) = &mut self.process else { return };
         let failed = match dialled {
             Dialled::Connected(link) => {
-                self.net.lock().watch(link, Side::Client, &self.terms);
+                let mut net = self.net.lock();
+                net.watch(link, Side::Client, &self.terms);
+                // It reads its clocks anew for this connection.
+                net.host(self.host).woke = None;
+                drop(net);
                 let machine = Machine::new(self.net.clone(), self.host, self.terms);
                 process.life.spare_connected(machine.socket(link), address(0, link));
                 self.connections += u32::from(process.note_spare(&self.net, self.host, link));

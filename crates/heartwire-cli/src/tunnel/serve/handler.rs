@@ -232,8 +232,7 @@ impl OnEvents {
                 sleep(kept).await;
                 if outage.load(Relaxed) == this {
                     let detail = "the outage has lasted longer than the service allows";
-                    // It may have ended.
-                    let _ = handle.kick_with(id, RetryHint::Never, detail);
+                    end_session(&handle, id, detail).await;
                 }
             });
         }

@@ -302,14 +302,19 @@ fn v1(args: &ConnectArgs, policy: &Policy) -> Result<V1, Usage> {
         valid_name(name).map_err(|error| Usage(format!("--name: {error}")))?;
         v1 = v1.name(name);
     }
-    if let Some(path) = &args.token_file {
-        // The token is read now, because a pipe can be read only once.
-        v1 = v1.token(read_token_and_warn(path)?);
-        let path = path.clone();
-        let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
-        v1 = v1.token_source(move || read().map(String::into_bytes));
+    match &args.token_file {
+        Some(path) => with_token(v1, path),
+        None => Ok(v1),
     }
-    Ok(v1)
+}
+
+/// With the token of a file, which is read again for each attempt.
+pub(crate) fn with_token(v1: V1, path: &Path) -> Result<V1, Usage> {
+    // The token is read now, because a pipe can be read only once.
+    let v1 = v1.token(read_token_and_warn(path)?);
+    let path = path.to_owned();
+    let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
+    Ok(v1.token_source(move || read().map(String::into_bytes)))
 }
 
 fn reconnect(args: &ConnectArgs) -> Result<Option<Reconnect>, Usage> {
@@ -330,6 +335,15 @@ fn reconnect(args: &ConnectArgs) -> Result<Option<Reconnect>, Usage> {
 
 fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     let ConnectTlsArgs { tls_ca, tls_server_name, tls_cert, tls_key, .. } = &args.tls;
+    client_tls(tls_ca.as_ref(), tls_server_name.as_ref(), tls_cert.as_ref().zip(tls_key.as_ref()))
+}
+
+/// TLS of a client: the roots to trust, the server's name, and its own certificate with the key.
+pub(crate) fn client_tls(
+    tls_ca: Option<&PathBuf>,
+    tls_server_name: Option<&String>,
+    own: Option<(&PathBuf, &PathBuf)>,
+) -> Result<SharedClientTls, Usage> {
     let mut tls = ClientTls::new();
     if let Some(roots) = tls_ca {
         tls = tls.roots(roots);
@@ -337,7 +351,7 @@ fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     if let Some(name) = tls_server_name {
         tls = tls.server_name(name);
     }
-    if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
+    if let Some((certificate, key)) = own {
         tls = tls.certificate(certificate, key);
     }
     tls.load().map_err(|error| Usage(error.to_string()))
@@ -383,7 +397,7 @@ const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
 }
 
 /// Reads the token, and warns if it is no secret: at the start and on SIGHUP, not at each attempt.
-pub(crate) fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
+fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
     let token = read_token(path)?;
     if is_world_readable(path) {
         tracing::warn!(path = %path.display(), "every user of this machine can read the token");
@@ -403,7 +417,7 @@ pub(crate) fn is_world_readable(_: &Path) -> bool {
     false
 }
 
-pub(crate) fn read_token(path: &Path) -> Result<String, Usage> {
+fn read_token(path: &Path) -> Result<String, Usage> {
     let text = fs::read_to_string(path)
         .map_err(|error| Usage(format!("cannot read the token in {}: {error}", path.display())))?;
     let token = text.trim();

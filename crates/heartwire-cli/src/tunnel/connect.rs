@@ -14,7 +14,7 @@ use anyhow::Context;
 use heartwire::client::{Client, ClientConfig, NetworkWatch, Resume, V1};
 use heartwire::kernel::KernelOptions;
 use heartwire::server::auth::valid_name;
-use heartwire::tls::{ClientTls, SharedClientTls};
+use heartwire::tls::SharedClientTls;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -23,7 +23,7 @@ use super::carry::{Carried, OPEN_WITHIN};
 use super::line::{Connection, How, Line};
 use super::local::{Listener, Local, Place};
 use super::{MAX_UNSENT, offer, outages, rest_after, tell_stopping, threads};
-use crate::connect::{is_local, read_token, read_token_and_warn};
+use crate::connect::{client_tls, is_local, with_token};
 use crate::exit::{Exit, Usage};
 use crate::output::{inform, print_event, warn};
 use crate::serve::raise_open_files;
@@ -108,17 +108,8 @@ fn load_tls(args: &ConnectArgs) -> Result<Option<SharedClientTls>, Usage> {
     if args.no_tls || (!is_wanted && is_local(&args.target)) {
         return Ok(None);
     }
-    let mut tls = ClientTls::new();
-    if let Some(roots) = tls_ca {
-        tls = tls.roots(roots);
-    }
-    if let Some(name) = tls_server_name {
-        tls = tls.server_name(name);
-    }
-    if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
-        tls = tls.certificate(certificate, key);
-    }
-    tls.load().map(Some).map_err(|error| Usage(error.to_string()))
+    let own = tls_cert.as_ref().zip(tls_key.as_ref());
+    client_tls(tls_ca.as_ref(), tls_server_name.as_ref(), own).map(Some)
 }
 
 fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConfig, Usage> {
@@ -129,10 +120,7 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         v1 = v1.name(name);
     }
     if let Some(path) = &args.token_file {
-        v1 = v1.token(read_token_and_warn(path)?);
-        let path = path.clone();
-        let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
-        v1 = v1.token_source(move || read().map(String::into_bytes));
+        v1 = with_token(v1, path)?;
     }
     let resume = Resume::default().grace(args.outages.grace).window(args.outages.window);
     let config = ClientConfig::new(args.target())

@@ -1,6 +1,6 @@
 //! Socket options of Linux that no maintained crate offers: the receive low-water mark, the time
-//! since the last data came, unacknowledged bytes, and the retransmission timeout. The only module
-//! with unsafe code.
+//! since the last data came, unacknowledged bytes, and the retransmission timeout; and descriptors
+//! that were passed to this process. The only module with unsafe code.
 //!
 //! Other systems return [`io::ErrorKind::Unsupported`] or `None`.
 
@@ -33,6 +33,38 @@ pub struct Way {
 pub(crate) use linux::{resends_after, set_receive_mark, since_last_receive, unacknowledged, way};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use other::{resends_after, set_receive_mark, since_last_receive, unacknowledged, way};
+
+#[cfg(unix)]
+pub(crate) use passed::take_passed;
+
+#[cfg(unix)]
+mod passed {
+    #![expect(unsafe_code, reason = "the number of a descriptor is all that a parent tells of it")]
+
+    use core::ops::Range;
+    use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::io;
+    use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+    use rustix::io::{FdFlags, fcntl_setfd};
+
+    /// Takes over descriptors that this process was started with, which its children then do not
+    /// get. Later calls return none.
+    pub(crate) fn take_passed(range: Range<RawFd>) -> io::Result<Vec<OwnedFd>> {
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        if TAKEN.swap(true, Relaxed) {
+            return Ok(Vec::new());
+        }
+        for fd in range.clone() {
+            // SAFETY: it is borrowed for one call, which fails if it is not open.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+            fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
+        }
+        // SAFETY: each is open. This process did not open them: its parent says that it passed
+        // them, to nothing else in it but the first caller of this function.
+        Ok(range.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect())
+    }
+}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {

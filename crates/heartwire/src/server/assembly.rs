@@ -67,7 +67,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let shards = places.filter_map(|(((place, commands), (mut hand_over, adoptees)), index)| {
         let accepts = !place.listeners.is_empty();
         let listener = accepts.then(|| Listener::new(place.listeners));
-        hand_over.next = (accepts && !config.reuse_port).then_some(0);
+        hand_over.next = (accepts && !config.each_shard_accepts()).then_some(0);
         let inlets = Inlets { commands, listener, hand_over, adoptees };
         let handler = handler(usize::from(index));
         let config = Arc::clone(&shard_config);

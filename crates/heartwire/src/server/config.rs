@@ -3,6 +3,8 @@
 use core::net::SocketAddr;
 use core::num::NonZeroUsize;
 use core::time::Duration;
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread;
 
 use heartwire_core::internal::v1::{BEAT_LEN, MAX_PAD_LEN};
@@ -40,6 +42,7 @@ pub enum Protocols {
 #[must_use]
 pub struct ServerConfig {
     pub(super) listen: Vec<SocketAddr>,
+    pub(super) listeners: Vec<Arc<TcpListener>>,
     pub(super) threads: usize,
     pub(super) reuse_port: bool,
     pub(super) policy: Policy,
@@ -65,8 +68,29 @@ impl ServerConfig {
     /// A server that listens on `listen`, with one shard per processor and [`Preset::Default`].
     /// With port 0 the system chooses a port.
     pub fn new(listen: SocketAddr) -> Self {
+        Self::without_address().also_listen(listen)
+    }
+
+    /// A server on a socket that already listens, such as one that a service manager
+    /// [passed](super::passed_sockets), with the same defaults as [`new`](Self::new).
+    ///
+    /// The server makes the socket non-blocking and sets its sessions' [kernel
+    /// options](Self::kernel) on it and on each client that it accepts, because clients may have
+    /// connected before. A [`buffers`](crate::kernel::KernelOptions::buffers) size has no effect on
+    /// the window that such a client was offered. The backlog, and whether `[::]` accepts clients
+    /// of IPv4, stay as they are.
+    ///
+    /// It is one socket, so the first shard accepts for all, as without
+    /// [`reuse_port`](Self::reuse_port). The server closes its own descriptors when it shuts down;
+    /// clients that connect later wait as long as the socket is open elsewhere.
+    pub fn from_listener(listener: TcpListener) -> Self {
+        Self::without_address().also_listener(listener)
+    }
+
+    fn without_address() -> Self {
         Self {
-            listen: vec![listen],
+            listen: Vec::new(),
+            listeners: Vec::new(),
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
             // Elsewhere `SO_REUSEPORT` is missing or does not distribute clients.
             reuse_port: cfg!(any(target_os = "linux", target_os = "android")),
@@ -93,6 +117,12 @@ impl ServerConfig {
         self
     }
 
+    /// Serves one more socket that already listens, as [`from_listener`](Self::from_listener) does.
+    pub fn also_listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Arc::new(listener));
+        self
+    }
+
     /// Number of shards: threads that each serve their own sessions. Default: the number of
     /// processors. Clamped to 1 to 256.
     pub fn threads(mut self, threads: usize) -> Self {
@@ -102,7 +132,8 @@ impl ServerConfig {
 
     /// Whether each shard accepts from its own listener on the same port (`SO_REUSEPORT`), and the
     /// kernel distributes the clients. If not, the first shard accepts, and hands clients to all
-    /// shards in turn. Default: on Linux and Android.
+    /// shards in turn, as with a [socket that already listens](Self::from_listener). Default: on
+    /// Linux and Android.
     pub const fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
         self
@@ -212,6 +243,11 @@ impl ServerConfig {
     pub fn tls_with_timeout(mut self, tls: SharedServerTls, handshake: Duration) -> Self {
         self.tls_handshake_timeout = handshake;
         self.tls(tls)
+    }
+
+    /// Whether each shard accepts for itself.
+    pub(super) fn each_shard_accepts(&self) -> bool {
+        self.reuse_port && self.listeners.is_empty()
     }
 
     pub(super) fn tls_timeouts(&self) -> TlsTimeouts {

@@ -16,6 +16,9 @@ pub enum ServerError {
         /// The system's error.
         error: io::Error,
     },
+    /// A [socket that was to listen already](super::ServerConfig::from_listener) does not, or is
+    /// no TCP socket.
+    Listener(io::Error),
     /// The configuration has no address.
     NoAddress,
     /// The system refused a poller, a thread or random numbers.
@@ -31,6 +34,7 @@ impl fmt::Display for ServerError {
                 write!(f, "cannot listen on {addr}: {error}")?;
                 f.write_str(bind_help(*addr, error))
             }
+            Self::Listener(error) => write!(f, "cannot serve a socket that was passed: {error}"),
             Self::NoAddress => f.write_str("no address to listen on was given"),
             Self::System(error) => {
                 write!(f, "the system refused a poller, a thread or random numbers: {error}")

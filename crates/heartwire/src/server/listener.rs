@@ -68,6 +68,30 @@ pub(super) fn bind(
     Ok((socket.into(), report))
 }
 
+/// Prepares a socket that listens already, with the kernel options of its sessions for the clients
+/// that connect from now on.
+pub(super) fn adopt(
+    listener: &std::net::TcpListener,
+    kernel: &KernelOptions,
+) -> io::Result<(std::net::TcpListener, KernelReport)> {
+    let socket = SockRef::from(listener);
+    if socket.r#type()? != Type::STREAM {
+        return Err(unfit("it is no TCP socket"));
+    }
+    listener.local_addr().map_err(|_| unfit("it is no TCP socket"))?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if !socket.is_listener()? {
+        return Err(unfit("it does not listen"));
+    }
+    let report = kernel.apply(&socket)?;
+    socket.set_nonblocking(true)?;
+    Ok((listener.try_clone()?, report))
+}
+
+fn unfit(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}
+
 fn open(addr: SocketAddr, family: Family, share_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {

@@ -43,6 +43,8 @@ mod link;
 mod listener;
 mod mailbox;
 mod outbound;
+#[cfg(unix)]
+mod passed;
 mod reactor;
 mod receipts;
 mod resume;
@@ -79,6 +81,8 @@ pub use event::{Agreed, Event, LastConnection, SessionInfo};
 pub use handle::Handle;
 pub use handler::{Control, Handler};
 pub use id::SessionId;
+#[cfg(unix)]
+pub use passed::passed_sockets;
 pub use receipts::Receipt;
 pub use resume::Resume;
 pub use sender::Sender;
@@ -139,7 +143,8 @@ impl Server {
         let mut places = Vec::new();
         bound.listeners.resize_with(config.threads, Vec::new);
         for mut listeners in bound.listeners {
-            let (reactor, world, waker) = Reactor::new().map_err(ServerError::System)?;
+            let inherits = config.listeners.is_empty();
+            let (reactor, world, waker) = Reactor::new(inherits).map_err(ServerError::System)?;
             reactor.listen(&mut listeners).map_err(ServerError::System)?;
             reactors.push(reactor);
             places.push(Place { world, listeners, waker });
@@ -213,7 +218,8 @@ impl Server {
         Ok((Self::start(config, handler)?, events))
     }
 
-    /// The addresses that the server listens on, with the ports that the system chose for port 0.
+    /// The addresses that the server listens on, with the ports that the system chose for port 0;
+    /// then those of sockets that [listened already](ServerConfig::from_listener).
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
@@ -273,7 +279,7 @@ struct Bound {
 
 impl Bound {
     fn bind(config: &ServerConfig) -> Result<Self, ServerError> {
-        let share_port = config.reuse_port && config.threads > 1;
+        let share_port = config.each_shard_accepts() && config.threads > 1;
         let sets = if share_port { config.threads } else { 1 };
         let mut listeners: Vec<Vec<mio::net::TcpListener>> = Vec::new();
         listeners.resize_with(sets, Vec::new);
@@ -296,6 +302,15 @@ impl Bound {
                 kernel = Some(report);
             }
             local_addrs.push(addr);
+        }
+        for listener in &config.listeners {
+            let adopted = listener::adopt(listener, &config.kernel);
+            let (socket, report) = adopted.map_err(ServerError::Listener)?;
+            local_addrs.push(socket.local_addr().map_err(ServerError::Listener)?);
+            if let Some(set) = listeners.first_mut() {
+                set.push(mio::net::TcpListener::from_std(socket));
+            }
+            kernel = Some(report);
         }
         let kernel = kernel.ok_or(ServerError::NoAddress)?;
         Ok(Self { listeners, local_addrs, kernel })

@@ -38,10 +38,14 @@ pub(super) struct Reactor {
 
 impl Reactor {
     /// Creates a poller, its shard's view of the machine, and its waker.
-    pub(super) fn new() -> io::Result<(Self, Machine, Waker)> {
+    ///
+    /// `inherits`: all clients connect to listening sockets that have the kernel options already.
+    pub(super) fn new(inherits: bool) -> io::Result<(Self, Machine, Waker)> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
-        let machine = Machine { registry: poll.registry().try_clone()?, jiffy: clock::jiffy() };
+        let inherits = inherits && cfg!(any(target_os = "linux", target_os = "android"));
+        let registry = poll.registry().try_clone()?;
+        let machine = Machine { registry, jiffy: clock::jiffy(), inherits };
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let waker = Arc::new(PollWaker { waker, is_used: AtomicBool::new(false) });
         Ok((Self { poll, alarm, waker: Arc::clone(&waker) }, machine, waker.into()))
@@ -138,6 +142,8 @@ impl WakeThread for PollWaker {
 pub(super) struct Machine {
     registry: Registry,
     jiffy: Duration,
+    /// Accepted sockets have their listener's options.
+    inherits: bool,
 }
 
 impl World for Machine {
@@ -177,7 +183,7 @@ impl ServerWorld for Machine {
     /// On Linux an accepted socket inherits the options from its listener, which saves system
     /// calls.
     fn prepare(&self, socket: &mut TcpStream, options: &KernelOptions) -> io::Result<()> {
-        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        if !self.inherits {
             options.apply(&SockRef::from(&*socket))?;
         }
         Ok(())
@@ -187,4 +193,29 @@ impl ServerWorld for Machine {
 /// The poller's token of a session: its slot.
 fn token(slot: u32) -> Token {
     Token(usize::try_from(slot).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+    use std::net;
+
+    use super::*;
+
+    /// Whether a client that connected before its listener had options has them when it is served.
+    fn has_options(inherits: bool) -> bool {
+        let listener = net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (_, machine, _) = Reactor::new(inherits).unwrap();
+        let mut accepted = TcpStream::from_std(listener.accept().unwrap().0);
+        machine.prepare(&mut accepted, &KernelOptions::default()).unwrap();
+        SockRef::from(&accepted).tcp_nodelay().unwrap()
+    }
+
+    #[test]
+    fn clients_who_came_before_the_server_get_their_kernel_options_too() {
+        assert!(has_options(false));
+        // Linux's other sockets have them from their listeners, without a call.
+        assert_eq!(has_options(true), cfg!(not(any(target_os = "linux", target_os = "android"))));
+    }
 }

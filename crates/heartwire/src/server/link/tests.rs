@@ -20,7 +20,7 @@ fn link() -> (TcpStream, Link<mio::net::TcpStream>, Machine) {
     let now = clock::now();
     let connection = Connection::new(Settings::new(Policy::default()), now);
     let stream = mio::net::TcpStream::from_std(stream);
-    let (_, machine, _) = Reactor::new().unwrap();
+    let (_, machine, _) = Reactor::new(true).unwrap();
     (client, Link::new(stream, peer, connection), machine)
 }
 

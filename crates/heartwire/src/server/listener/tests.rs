@@ -220,3 +220,13 @@ fn all_addresses_of_ipv6_are_those_of_both_unless_ipv4_has_the_port() {
         assert_eq!(family(six), Family::Ipv6Only, "{six:?}");
     }
 }
+
+#[test]
+fn adopted_socket_does_not_block_and_has_the_options_for_clients_to_come() {
+    let passed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    SockRef::from(&passed).set_tcp_nodelay(false).unwrap();
+    let (socket, report) = adopt(&passed, &KernelOptions::default()).unwrap();
+    assert!(report.nodelay);
+    assert_eq!(socket.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    assert!(SockRef::from(&passed).tcp_nodelay().unwrap());
+}

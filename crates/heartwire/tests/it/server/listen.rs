@@ -1,10 +1,13 @@
 //! Where a server listens.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 
-use heartwire::server::{Server, ServerError};
-use heartwire_testkit::{Peer, ServerRig};
+use heartwire::server::{Protocols, Server, ServerConfig, ServerError, SessionId};
+use heartwire_testkit::{BEAT, Peer, ServerRig, ms, timeout};
+use socket2::{Domain, Socket, Type};
 
 use super::{config, listening};
 
@@ -64,7 +67,7 @@ fn all_addresses_of_ipv6_leave_an_ipv4_address_with_their_port_alone() {
 }
 
 #[track_caller]
-fn expect_refused(config: heartwire::server::ServerConfig, addr: SocketAddr) {
+fn expect_refused(config: ServerConfig, addr: SocketAddr) {
     let error = Server::start_with_events(config).unwrap_err();
     assert!(matches!(error, ServerError::Bind { addr: of, .. } if of == addr), "{error:?}");
     let text = error.to_string();
@@ -131,4 +134,72 @@ fn a_port_can_be_taken_again_right_after_a_shutdown() {
         again.finish();
         drop(peer);
     }
+}
+
+/// A server on a socket that listens already.
+fn passed(listener: &TcpListener) -> ServerConfig {
+    ServerConfig::from_listener(listener.try_clone().unwrap())
+        .protocols(Protocols::V0)
+        .policy(timeout(60_000))
+        .drain(ms(500))
+}
+
+#[test]
+fn passed_socket_serves_those_who_came_before_and_all_shards_share_them() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    // Nothing accepts it yet, and its first beat is there before the server.
+    let mut early = Peer::connect(addr);
+    early.send(&BEAT);
+    let config = passed(&listener).also_listen("127.0.0.1:0".parse().unwrap());
+    let mut rig = ServerRig::echo(config.threads(2));
+    let own = rig.addr();
+    assert_eq!(rig.server().local_addrs(), [own, addr]);
+    let mut peers = vec![(rig.expect_online(&early), early)];
+    for addr in [addr, own, addr] {
+        let peer = Peer::connect(addr);
+        peers.push((rig.expect_online(&peer), peer));
+    }
+    for (id, peer) in &mut peers {
+        rig.expect_echo(peer, *id);
+    }
+    let shard = |id: &SessionId| id.to_string()[..1].to_owned();
+    let shards: Vec<_> = peers.iter().map(|(id, _)| shard(id)).collect();
+    assert_eq!(shards.iter().filter(|shard| *shard == "0").count(), 2, "{shards:?}");
+    rig.finish();
+}
+
+#[test]
+fn passed_socket_outlives_its_server_and_the_next_one_serves_who_waits() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut first = ServerRig::echo(passed(&listener).threads(2));
+    let mut peer = Peer::connect(addr);
+    let id = first.expect_online(&peer);
+    first.expect_echo(&mut peer, id);
+    first.finish();
+    // Nothing serves the socket now, and no client is refused.
+    let mut waiting = Peer::connect(addr);
+    let mut second = ServerRig::echo(passed(&listener).threads(1));
+    let id = second.expect_online(&waiting);
+    second.expect_echo(&mut waiting, id);
+    second.finish();
+}
+
+#[test]
+fn passed_socket_that_cannot_be_served_is_refused_with_the_reason() {
+    let start = |listener: TcpListener| {
+        let config = ServerConfig::from_listener(listener).threads(2);
+        Server::start_with_events(config).unwrap_err().to_string()
+    };
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let said = start(OwnedFd::from(udp).into());
+    assert_eq!(said, "cannot serve a socket that was passed: it is no TCP socket");
+    let unix = UnixListener::bind(tempfile::tempdir().unwrap().path().join("socket")).unwrap();
+    let said = start(OwnedFd::from(unix).into());
+    assert_eq!(said, "cannot serve a socket that was passed: it is no TCP socket");
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let said = start(bound.into());
+    assert_eq!(said, "cannot serve a socket that was passed: it does not listen");
 }

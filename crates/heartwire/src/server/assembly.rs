@@ -60,6 +60,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
         tls: config.tls.clone(),
         addresses: AddressCounts::new(config.admission.clone()),
         names: Names::new(epochs_from),
+        max_pending: config.max_pending(),
         denials: Denials::new(),
     }));
     let hand_over = HandOver::of(places.len());

@@ -11,9 +11,9 @@ use heartwire_core::internal::v1::{BEAT_LEN, MAX_PAD_LEN};
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{FrameLimits, Policy, Preset, Protocol, Settings, Side, frame};
 
+use super::admission::pending::MaxPending;
 use super::agenda::{Account, Held};
 use super::auth::Tokens;
-use super::descriptors;
 use super::id::MAX_SHARDS;
 use super::limits::{Admission, Limits};
 use super::link::TlsTimeouts;
@@ -264,17 +264,11 @@ impl ServerConfig {
         }
     }
 
-    /// The maximum number of pending clients of all shards.
-    pub(super) fn max_pending(&self) -> usize {
-        let allowed = self.admission.max_sessions.min(descriptors::most());
+    /// The maximum number of pending clients.
+    pub(super) fn max_pending(&self) -> MaxPending {
         let takes_v0 =
             self.tls.is_none() && matches!(self.protocols, Protocols::Any | Protocols::V0);
-        let default = if takes_v0 { allowed } else { Admission::MAX_PENDING.min(allowed / 2) };
-        self.admission.max_pending.unwrap_or(default).max(self.threads)
-    }
-
-    pub(super) fn max_pending_per_shard(&self) -> usize {
-        self.max_pending() / self.threads
+        MaxPending::new(&self.admission, takes_v0, self.threads)
     }
 
     /// The window of sessions that can be resumed; 0 without them.

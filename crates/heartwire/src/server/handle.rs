@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 use super::admission::addresses::AddressCounts;
 use super::admission::denials::Denials;
 use super::admission::names::Names;
+use super::admission::pending::MaxPending;
 use super::auth::Tokens;
 use super::error::CommandError;
 use super::event::SessionInfo;
 use super::id::SessionId;
+use super::limits::Admission;
 use super::listener::Places;
 use super::mailbox::{Command, Mailbox};
 use super::resume::{AwayCount, Run};
@@ -43,6 +45,7 @@ pub(super) struct Shared {
     pub(super) tls: Option<SharedServerTls>,
     pub(super) addresses: AddressCounts,
     pub(super) names: Names,
+    pub(super) max_pending: MaxPending,
     pub(super) denials: Denials,
 }
 
@@ -202,6 +205,22 @@ impl Handle {
         self.0.mailboxes.iter().for_each(Mailbox::shutdown);
     }
 
+    /// Replaces the limits on which clients are accepted, and how fast. They hold for clients that
+    /// come from now on; sessions beyond a lower limit stay. A rate that is changed begins with a
+    /// whole burst. Can be called at any time, from any thread.
+    ///
+    /// [`stale_after`](Admission::stale_after) and [`many_per_name`](Admission::many_per_name) stay
+    /// as they were at the start. Sessions that began while there was neither a limit per address
+    /// nor a rate per address do not count towards one that is set now.
+    pub fn set_admission(&self, admission: Admission) {
+        self.0.places.set_max(admission.max_sessions);
+        self.0.max_pending.set(&admission);
+        self.0.away.set(admission.clone());
+        self.0.addresses.set(admission);
+        // A shard may rest because it had no room.
+        self.0.mailboxes.iter().for_each(Mailbox::wake);
+    }
+
     /// The length of `data` as one frame, if that fits into a session's queue or window.
     pub(super) fn frame_len(&self, data: &[u8]) -> Result<usize, CommandError> {
         let header = codec::data_header(data.len()).ok_or(CommandError::TooLong)?;
@@ -240,6 +259,10 @@ impl Handle {
 
     pub(super) fn names(&self) -> &Names {
         &self.0.names
+    }
+
+    pub(super) fn max_pending(&self) -> &MaxPending {
+        &self.0.max_pending
     }
 
     pub(super) fn away_count(&self) -> &AwayCount {

@@ -114,7 +114,7 @@ fn open(addr: SocketAddr, family: Family, share_port: bool) -> io::Result<Socket
 #[derive(Debug)]
 pub(super) struct Places {
     sessions: AtomicUsize,
-    max_sessions: usize,
+    max_sessions: AtomicUsize,
     refusing: AtomicBool,
     /// When a client was last refused, in nanoseconds.
     refused_at: AtomicU64,
@@ -130,7 +130,7 @@ impl Places {
     pub(super) fn new(max_sessions: usize) -> Self {
         Self {
             sessions: AtomicUsize::new(0),
-            max_sessions,
+            max_sessions: AtomicUsize::new(max_sessions),
             refusing: AtomicBool::new(false),
             refused_at: AtomicU64::new(0),
             spare: Mutex::new(open_spare().ok()),
@@ -169,9 +169,15 @@ impl Places {
         self.sessions.load(Relaxed)
     }
 
+    /// From now on there are so many. Sessions beyond stay.
+    pub(super) fn set_max(&self, max_sessions: usize) {
+        self.max_sessions.store(max_sessions, Relaxed);
+    }
+
     /// Reserves a place for one more session.
     pub(super) fn enter(&self) -> bool {
-        let enter = |sessions| (sessions < self.max_sessions).then_some(sessions + 1);
+        let max = self.max_sessions.load(Relaxed);
+        let enter = |sessions| (sessions < max).then_some(sessions + 1);
         self.sessions.fetch_update(Relaxed, Relaxed, enter).is_ok()
     }
 

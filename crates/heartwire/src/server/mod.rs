@@ -162,7 +162,7 @@ impl Server {
             report: Report {
                 kernel: bound.kernel,
                 frames: config.frame_limits(),
-                max_pending: config.max_pending(),
+                max_pending: config.max_pending().all(),
                 wake_bytes_v0: config.receive_mark(coalesces),
                 wake_bytes_v1: config.wake_bytes(coalesces, BEAT_LEN),
             },

@@ -147,16 +147,21 @@ impl Run {
 #[derive(Debug)]
 pub(super) struct AwayCount {
     sessions: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
     addresses: AddressCounts,
 }
 
 impl AwayCount {
     /// At most as many as there may be sessions with a connection.
     pub(super) fn new(limits: Admission) -> Self {
-        let (sessions, max) = (AtomicUsize::new(0), limits.max_sessions);
-        let limits = limits.accept_rate(None).accept_rate_per_address(None);
-        Self { sessions, max, addresses: AddressCounts::new(limits) }
+        let (sessions, max) = (AtomicUsize::new(0), AtomicUsize::new(limits.max_sessions));
+        Self { sessions, max, addresses: AddressCounts::new(without_rates(limits)) }
+    }
+
+    /// From now on there may be so many.
+    pub(super) fn set(&self, limits: Admission) {
+        self.max.store(limits.max_sessions, Relaxed);
+        self.addresses.set(without_rates(limits));
     }
 
     pub(super) fn get(&self) -> usize {
@@ -165,7 +170,7 @@ impl AwayCount {
 
     /// Whether there are too many.
     pub(super) fn is_over(&self) -> bool {
-        self.get() > self.max
+        self.get() > self.max.load(Relaxed)
     }
 
     /// Counts a session whose client was there. `None` if too many of that address are away.
@@ -179,4 +184,9 @@ impl AwayCount {
         self.addresses.leave(peer, entered, now);
         self.sessions.fetch_sub(1, Relaxed);
     }
+}
+
+/// Losing a connection is not limited by a rate.
+fn without_rates(limits: Admission) -> Admission {
+    limits.accept_rate(None).accept_rate_per_address(None)
 }

@@ -54,8 +54,8 @@ impl ServerTls {
     ///
     /// Names the file, and what is wrong with it.
     pub fn load(self) -> Result<SharedServerTls, TlsConfigError> {
-        let current = RwLock::new(self.read()?);
-        Ok(SharedServerTls { shared: Arc::new(Shared { files: self, current }) })
+        let config = self.read()?;
+        Ok(SharedServerTls(Arc::new(RwLock::new(Loaded { files: self, config }))))
     }
 
     fn read(&self) -> Result<Arc<ServerConfig>, ConfigFault> {
@@ -98,14 +98,12 @@ pub(super) fn unavailable(error: impl core::fmt::Display) -> ConfigFault {
 
 /// Loaded TLS settings of a server. Clones share them.
 #[derive(Clone, Debug)]
-pub struct SharedServerTls {
-    shared: Arc<Shared>,
-}
+pub struct SharedServerTls(Arc<RwLock<Loaded>>);
 
-#[derive(Debug)]
-struct Shared {
+#[derive(Clone, Debug)]
+struct Loaded {
     files: ServerTls,
-    current: RwLock<Arc<ServerConfig>>,
+    config: Arc<ServerConfig>,
 }
 
 impl SharedServerTls {
@@ -116,13 +114,28 @@ impl SharedServerTls {
     ///
     /// The file and what is wrong with it. What was loaded before stays in use.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
-        let config = self.shared.files.read()?;
-        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let files = self.now().files;
+        let config = files.read()?;
+        self.set(Loaded { files, config });
         Ok(())
     }
 
+    /// Replaces the settings by what `tls` are now, and the files by theirs. New sessions use them;
+    /// existing ones do not change.
+    pub fn replace(&self, tls: &Self) {
+        self.set(tls.now());
+    }
+
+    fn now(&self) -> Loaded {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, loaded: Loaded) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+    }
+
     pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, TlsFailure> {
-        let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).config);
         UnbufferedServerConnection::new(config).map_err(|error| diagnose::error(&error))
     }
 }

@@ -6,7 +6,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque, hash_map};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use heartwire_core::Instant;
 use heartwire_core::internal::Gcra;
@@ -15,7 +15,7 @@ use crate::server::limits::Admission;
 
 /// A rate with a burst: a token bucket that holds `burst` connections and is refilled with
 /// `per_second` of them each second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a rate is these two numbers")]
 pub struct Rate {
     /// The sustained rate.
@@ -84,7 +84,7 @@ impl Prefix {
 /// time.
 #[derive(Debug)]
 pub(crate) struct AddressCounts {
-    limits: Admission,
+    limits: RwLock<Admission>,
     /// When the token bucket of all addresses is full.
     full_at: AtomicU64,
     addresses: Mutex<Addresses>,
@@ -113,7 +113,25 @@ struct Entry {
 impl AddressCounts {
     /// Counts without any clients.
     pub(crate) fn new(limits: Admission) -> Self {
+        let limits = RwLock::new(limits);
         Self { limits, full_at: AtomicU64::new(0), addresses: Mutex::default() }
+    }
+
+    /// From now on clients are subject to these limits; those that were admitted stay.
+    pub(crate) fn set(&self, limits: Admission) {
+        let mut current = self.limits.write().unwrap_or_else(PoisonError::into_inner);
+        // A bucket that was emptied at a low rate would be full far too late at a higher one.
+        if current.accept_rate != limits.accept_rate {
+            self.full_at.store(0, Relaxed);
+        }
+        if current.accept_rate_per_address != limits.accept_rate_per_address {
+            self.lock().entries.values_mut().for_each(|entry| entry.full_at = 0);
+        }
+        *current = limits;
+    }
+
+    fn limits(&self) -> Admission {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a client from `addr`. Pass the result to [`leave`](Self::leave).
@@ -123,9 +141,11 @@ impl AddressCounts {
     /// [`AddressRefusal`]; a refused client does not count, so that refused attempts keep no client
     /// out.
     pub(crate) fn enter(&self, addr: IpAddr, now: Instant) -> Result<Entered, AddressRefusal> {
-        let Admission { max_per_address, accept_rate_per_address, max_addresses, .. } = self.limits;
+        let limits = self.limits();
+        let Admission { max_per_address, accept_rate_per_address, max_addresses, .. } = limits;
+        let take_of_all = || self.take_of_all(limits.accept_rate, now);
         if max_per_address.is_none() && accept_rate_per_address.is_none() {
-            self.take_of_all(now)?;
+            take_of_all()?;
             return Ok(Entered { counted: false });
         }
         let mut addresses = self.lock();
@@ -139,13 +159,13 @@ impl AddressCounts {
                 }
                 let full_at = take(accept_rate_per_address, entry.full_at, now)
                     .map_err(|retry_after| AddressRefusal::AcceptRatePerAddress { retry_after })?;
-                self.take_of_all(now)?;
+                take_of_all()?;
                 entry.full_at = full_at;
                 entry.sessions += 1;
             }
             // The first client of an address is within any limit.
             hash_map::Entry::Vacant(entry) => {
-                self.take_of_all(now)?;
+                take_of_all()?;
                 if !has_room {
                     addresses.say_full(max_addresses);
                     return Ok(Entered { counted: false });
@@ -176,17 +196,15 @@ impl AddressCounts {
             return;
         }
         entry.has_left = true;
-        let refill = self
-            .limits
-            .accept_rate_per_address
-            .map_or(Duration::ZERO, |rate| rate.buckets().refill());
+        let rate = self.limits().accept_rate_per_address;
+        let refill = rate.map_or(Duration::ZERO, |rate| rate.buckets().refill());
         left.push_back((now.saturating_add(refill), prefix));
     }
 
     /// Counts a connection in the rate for all addresses.
-    fn take_of_all(&self, now: Instant) -> Result<(), AddressRefusal> {
+    fn take_of_all(&self, rate: Option<Rate>, now: Instant) -> Result<(), AddressRefusal> {
         let mut wait = Duration::ZERO;
-        let take = |full_at| match take(self.limits.accept_rate, full_at, now) {
+        let take = |full_at| match take(rate, full_at, now) {
             Ok(full_at) => Some(full_at),
             Err(retry_after) => {
                 wait = retry_after;

@@ -7,6 +7,7 @@
 pub(super) mod addresses;
 pub(super) mod denials;
 pub(super) mod names;
+pub(super) mod pending;
 pub(super) mod tokens;
 
 pub use addresses::Rate;

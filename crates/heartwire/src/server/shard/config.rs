@@ -26,8 +26,6 @@ pub(in crate::server) struct ShardConfig {
     pub(in crate::server) tls_handshake_timeout: TlsTimeouts,
     /// Maximum bytes that a shard may buffer.
     pub(in crate::server) held: Held,
-    /// Maximum number of pending clients of a shard.
-    pub(in crate::server) max_pending: usize,
     /// Clients are online without a first frame.
     pub(in crate::server) online_at_once: bool,
     /// Age of the oldest HELLO that is still answered.
@@ -62,7 +60,6 @@ impl ShardConfig {
             overhead: config.overhead(),
             tls_handshake_timeout: config.tls_timeouts(),
             held: config.held_per_shard(),
-            max_pending: config.max_pending_per_shard(),
             online_at_once: matches!(config.protocols, Protocols::V0),
             stale_after: config.admission.stale_after,
             many_per_name: config.admission.many_per_name,

@@ -71,7 +71,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn has_most_pending(&self) -> bool {
-        self.state.agenda.pending >= self.state.agenda.config.max_pending
+        self.state.agenda.pending >= self.state.handle.max_pending().per_shard()
     }
 
     /// If there is no room among the pending clients: when one can be dropped for a new one. Until

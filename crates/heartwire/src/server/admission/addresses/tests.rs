@@ -331,6 +331,42 @@ fn a_rate_is_never_more_than_was_asked_for() {
 }
 
 #[test]
+fn limits_that_change_hold_for_clients_that_come_later() {
+    let counts = AddressCounts::new(limits().max_per_address(most(1)));
+    let a = ip("192.0.2.1");
+    assert_eq!(counts.enter(a, at(0)), COUNTED);
+    assert_eq!(counts.enter(a, at(0)), Err(AddressRefusal::Sessions));
+    counts.set(limits().max_per_address(most(3)));
+    assert_eq!(counts.enter(a, at(0)), COUNTED);
+    counts.set(limits().max_per_address(most(1)));
+    assert_eq!(counts.enter(a, at(0)), Err(AddressRefusal::Sessions));
+}
+
+#[test]
+fn a_rate_that_is_raised_frees_those_that_have_used_up_the_lower_one() {
+    let slow = Some(Rate::of(1, 1000));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(slow));
+    let (a, faster) = (ip("192.0.2.1"), Some(Rate::of(1000, 1)));
+    for _ in 0..1000 {
+        assert_eq!(counts.enter(a, at(0)), COUNTED);
+    }
+    assert_eq!(counts.enter(a, at(0)), accept_rate_per_address(SECOND));
+    counts.set(limits().accept_rate_per_address(faster));
+    assert_eq!(counts.enter(a, at(0)), COUNTED);
+    assert_eq!(counts.enter(a, at(0)), accept_rate_per_address(SECOND / 1000));
+    // What has not changed is as it was.
+    counts.set(limits().accept_rate_per_address(faster).accept_rate(slow));
+    assert_eq!(counts.enter(a, at(0)), accept_rate_per_address(SECOND / 1000));
+    for n in 1..=1000 {
+        assert_eq!(counts.enter(a, at(n * SECOND / 1000)), COUNTED);
+    }
+    let retry_after = counts.enter(a, at(1001 * SECOND / 1000));
+    assert!(retry_after.is_ok(), "the rate of all is refilled too");
+    counts.set(limits().accept_rate(faster));
+    assert_eq!(counts.enter(a, at(2 * SECOND)), UNCOUNTED);
+}
+
+#[test]
 fn shards_that_share_the_limits_do_not_exceed_them() {
     let limits = limits().max_per_address(most(7)).accept_rate_per_address(Some(Rate::of(1, 2000)));
     let counts = AddressCounts::new(limits.accept_rate(Some(Rate::of(1, 3000))));

@@ -184,7 +184,7 @@ fn silent_ones_have_no_place_that_a_newcomer_wants() {
 #[test]
 fn as_many_wait_by_default_as_leave_room_for_others() {
     let most = |sessions, config: ServerConfig| {
-        config.admission(Admission::default().max_sessions(sessions)).max_pending()
+        config.admission(Admission::default().max_sessions(sessions)).max_pending().all()
     };
     assert_eq!(most(100, v1()), 100);
     assert_eq!(most(100, v1().protocols(Protocols::V1)), 50);
@@ -192,5 +192,5 @@ fn as_many_wait_by_default_as_leave_room_for_others() {
     assert_eq!(most(1, v1().protocols(Protocols::V1).threads(3)), 3);
     assert!(most(1_000_000, v1().protocols(Protocols::V1)) <= Admission::MAX_PENDING);
     let set = Admission::default().max_sessions(100).max_pending(70);
-    assert_eq!(v1().protocols(Protocols::V1).admission(set).max_pending(), 70);
+    assert_eq!(v1().protocols(Protocols::V1).admission(set).max_pending().all(), 70);
 }

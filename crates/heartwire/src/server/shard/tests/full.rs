@@ -245,6 +245,43 @@ fn those_that_are_told_are_not_among_the_clients_that_wait_to_be_accepted() {
 }
 
 #[test]
+fn a_maximum_that_is_raised_or_lowered_holds_for_clients_that_come_later() {
+    let (mut rig, inside) = full_server(v1());
+    kept(&mut rig).close();
+    assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
+    rig.handle.set_admission(Admission::default().max_sessions(2));
+    let (second, second_id) = rig.welcomed(&hello());
+    rig.handle.set_admission(Admission::default().max_sessions(1));
+    rig.run();
+    assert!(!inside.is_dropped() && !second.is_dropped());
+    let refused = rig.count("refused");
+    kept(&mut rig).close();
+    rig.run();
+    assert_eq!(rig.count("refused"), refused + 1);
+    second.close();
+    rig.run();
+    rig.offline(second_id);
+    kept(&mut rig).close();
+    rig.run();
+    assert_eq!((rig.count("refused"), rig.handle.count()), (refused + 2, 1));
+}
+
+#[test]
+fn a_shard_looks_for_clients_when_more_may_be_pending() {
+    let mut rig = Rig::start(v1().admission(Admission::default().max_pending(1)));
+    let silent = rig.door.connect();
+    rig.run();
+    let waiting = rig.door.connect();
+    waiting.send(&hello());
+    rig.run();
+    assert_eq!(rig.count("accepted"), 1, "the other waits in the kernel");
+    rig.handle.set_admission(Admission::default().max_pending(2));
+    rig.run();
+    rig.told_online();
+    assert!(!silent.is_dropped() && !waiting.is_dropped());
+}
+
+#[test]
 fn a_shard_that_ends_gives_back_the_places_of_its_sessions_alone() {
     let (mut rig, _inside) = full_server(v1());
     kept(&mut rig);

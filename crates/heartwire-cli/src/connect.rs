@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::exit::{Exit, Usage};
+use crate::memory;
 use crate::options::{PolicyArgs, PresetArg};
 use crate::output::{
     Sink, Target, Text, inform, print_event, shown_on_terminal, start_stdout, warn,
@@ -43,6 +44,7 @@ const PRINT_WITHIN: Duration = Duration::from_secs(1);
 const LOOK_WITHIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
+    memory::keep_freed();
     let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
     let may_speak_v1 = !args.raw && protocol(args)? == ProtocolArg::V0;
     let config = config(args, tls.clone())?;

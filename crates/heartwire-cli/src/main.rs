@@ -10,6 +10,7 @@ mod documented;
 mod environment;
 mod exit;
 mod log;
+mod memory;
 mod options;
 mod output;
 mod plan;

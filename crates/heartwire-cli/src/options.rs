@@ -148,7 +148,7 @@ pub(crate) struct ResumeArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value = "256KiB",
+        default_value = "512KiB",
         value_parser = bytes::<u32>(WINDOW)
     )]
     pub(crate) window: u32,

@@ -23,6 +23,7 @@ use heartwire::{Policy, TICK};
 use tokio::runtime;
 
 use crate::exit::{Exit, Usage};
+use crate::memory;
 use crate::output::{counted, inform};
 use crate::values::{Format, typed};
 
@@ -32,7 +33,7 @@ pub(crate) use connect::CannotListen;
 use line::Outages;
 
 pub(crate) fn run(command: &TunnelCommand) -> anyhow::Result<Exit> {
-    keep_freed_memory();
+    memory::keep_freed();
     match command {
         TunnelCommand::Serve(args) => serve::run(args),
         TunnelCommand::Connect(args) => connect::run(args),
@@ -49,13 +50,6 @@ pub(crate) const fn format(command: &TunnelCommand) -> Format {
 /// The kernel may hold so much that it has not sent, so that a heartbeat does not wait behind more:
 /// at 1 Mbit/s, for one second.
 const MAX_UNSENT: u32 = 128 * 1024;
-
-/// Has the allocator of glibc keep up to 2 MiB that were freed, instead of 128 KiB: it learns that
-/// from the first large block that is freed. Otherwise each burst of data gets its memory from the
-/// system anew, which takes a quarter of the processor time.
-fn keep_freed_memory() {
-    drop(core::hint::black_box(Vec::<u8>::with_capacity(1024 * 1024)));
-}
 
 /// A runtime with one thread for so many processors. Most of what its threads do is to pass bytes
 /// on to each other, so more of them carry less.

@@ -27,8 +27,8 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Default for [`window`](Self::window): 70 Mbit/s at a round trip of 60 ms, and enough for loopback
-    /// (`docs/benchmarks.md`).
+    /// Default for [`window`](Self::window): 70 Mbit/s at a round trip of 60 ms, and enough for
+    /// loopback (`docs/benchmarks.md`).
     pub const WINDOW: u32 = 512 * 1024;
     /// Default for [`grace`](Self::grace): long enough for a device that changes its network or
     /// drives through a tunnel.

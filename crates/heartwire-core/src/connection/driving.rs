@@ -161,6 +161,13 @@ impl Connection {
             .min()
     }
 
+    /// When the verdict is due, if nothing more comes from the peer.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn verdict_at(&self) -> Option<Instant> {
+        self.liveness.verdict_at().into_iter().chain(self.unheard_at()).min()
+    }
+
     fn unheard_at(&self) -> Option<Instant> {
         self.stage.dialogue()?.unheard_at(&self.liveness.policy())
     }

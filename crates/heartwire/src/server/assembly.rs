@@ -1,7 +1,7 @@
 //! Assembles a server for any world: the machine, or a simulated one.
 
 use core::task::Waker;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::admission::addresses::AddressCounts;
 use super::admission::denials::Denials;
@@ -13,7 +13,7 @@ use super::listener::{Listener, Places};
 use super::mailbox::Mailbox;
 use super::resume::{AwayCount, Run};
 use super::shard::{HandOver, Inlets, Shard, ShardConfig};
-use super::stats::{Counters, TurnCounters};
+use super::stats::{Counters, ShardCounters};
 use super::tombstones::Tombstones;
 use crate::world::ServerWorld;
 
@@ -52,7 +52,8 @@ pub fn assemble<W: ServerWorld, H: Handler>(
         run: Run::new(secret),
         tombstones: Tombstones::default(),
         counters: Counters::default(),
-        turns: places.iter().map(|_| TurnCounters::default()).collect(),
+        shards: places.iter().map(|_| ShardCounters::default()).collect(),
+        drain: (config.drain, OnceLock::new()),
         kernel: config.kernel,
         max_queue: config.limits.max_queue,
         longest_resumable: config.window() / 2,

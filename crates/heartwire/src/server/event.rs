@@ -252,8 +252,21 @@ pub struct SessionInfo {
     pub peer: SocketAddr,
     /// How much longer it waits for its client to come back, if that is away.
     pub away_within: Option<Duration>,
+    /// Time since the client connected, or first connected if the session outlives its connections.
+    pub age: Duration,
+    /// The protocol that the client speaks: `v0` or `v1`.
+    pub protocol: &'static str,
+    /// Whether the connection is encrypted.
+    pub is_secure: bool,
     /// Time since the last byte from the client.
     pub silence: Duration,
+    /// The client's interval, as far as it is known.
+    pub interval: Option<Duration>,
+    /// The silence after which the client is declared dead; `None` if it never is.
+    pub timeout: Option<Duration>,
+    /// Time left until its verdict if it stays silent; `None` without a timeout, and while it is
+    /// away.
+    pub due: Option<Duration>,
     /// Beats received from the client.
     pub beats: u32,
     /// Bytes queued for the client.

@@ -1,6 +1,7 @@
 //! What other threads do with a running server.
 
-use std::sync::Arc;
+use core::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use heartwire_core::internal::codec;
 use heartwire_core::v1::RetryHint;
@@ -13,13 +14,14 @@ use super::admission::pending::MaxPending;
 use super::auth::Tokens;
 use super::error::CommandError;
 use super::event::SessionInfo;
+use super::histograms::{Histograms, Measured};
 use super::id::SessionId;
 use super::limits::Admission;
 use super::listener::Places;
 use super::mailbox::{Command, Mailbox};
 use super::resume::{AwayCount, Run};
 use super::sender::Sender;
-use super::stats::{Counters, Stats, TurnCounters};
+use super::stats::{Counters, ShardCounters, Stats};
 use super::tombstones::Tombstones;
 use crate::kernel::KernelOptions;
 use crate::tls::SharedServerTls;
@@ -36,7 +38,9 @@ pub(super) struct Shared {
     pub(super) run: Run,
     pub(super) tombstones: Tombstones,
     pub(super) counters: Counters,
-    pub(super) turns: Vec<TurnCounters>,
+    pub(super) shards: Vec<ShardCounters>,
+    /// How long a shutdown may take: as configured, and as it was then asked for.
+    pub(super) drain: (Duration, OnceLock<Duration>),
     pub(super) kernel: KernelOptions,
     pub(super) max_queue: usize,
     /// The longest frame in a session that can be resumed.
@@ -195,13 +199,59 @@ impl Handle {
     /// The server's counters since it started.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.counters.read(&self.0.turns)
+        self.0.counters.read(&self.0.shards)
+    }
+
+    /// How late verdicts were, how long round trips took, and how far apart clients' bytes came,
+    /// since the server started. Asks no shard, and costs some hundred reads of memory per shard.
+    #[must_use]
+    pub fn histograms(&self) -> Histograms {
+        Measured::read(self.0.shards.iter().map(|shard| &shard.measured))
+    }
+
+    /// Wakes every shard, and waits until each has ended a turn since. Returns the shards that have
+    /// not within this time: they hang, or are that slow. None if all is well, and at once then. A
+    /// shard that has shut down is well; one whose handler panicked is not.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime of tokio with its timer.
+    pub async fn turned(&self, within: Duration) -> Vec<usize> {
+        let turns = self.0.shards.iter().map(ShardCounters::turns);
+        let mut waits: Vec<_> = turns.enumerate().collect();
+        self.0.mailboxes.iter().for_each(Mailbox::wake);
+        // A shard does not tell when its turn ends: that would cost each turn of every server.
+        let all_have = async {
+            let mut again_in = Duration::from_millis(1);
+            loop {
+                waits.retain(|&(shard, before)| {
+                    let counters = self.0.shards.get(shard);
+                    counters.is_some_and(|own| own.turns() == before && !own.is_over())
+                });
+                if waits.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(again_in).await;
+                again_in = (again_in * 2).min(Duration::from_millis(50));
+            }
+        };
+        // Else it has left those that have not.
+        let _ = tokio::time::timeout(within, all_have).await;
+        waits.into_iter().map(|(shard, _)| shard).collect()
     }
 
     /// Shuts the server down: it stops accepting at once, sends queued data for at most
     /// [`ServerConfig::drain`](super::ServerConfig::drain), and ends every session with
     /// [`Reason::Shutdown`](crate::Reason::Shutdown). Repeated calls do nothing.
     pub fn shutdown(&self) {
+        self.shutdown_within(self.0.drain.0);
+    }
+
+    /// Shuts the server down as [`shutdown`](Self::shutdown) does, but within `drain` instead of
+    /// the configured time. Of several calls of the two only the first one counts.
+    pub fn shutdown_within(&self, drain: Duration) {
+        // Before the shards are told, which look at it then.
+        self.0.drain.1.get_or_init(|| drain);
         self.0.mailboxes.iter().for_each(Mailbox::shutdown);
     }
 
@@ -281,11 +331,14 @@ impl Handle {
         &self.0.places
     }
 
-    /// Publishes how many turns a shard has had and how many timers it has set.
-    pub(super) fn count_turns(&self, shard: usize, turns: u64, timers: u64) {
-        if let Some(counters) = self.0.turns.get(shard) {
-            counters.publish(turns, timers);
-        }
+    /// What a shard alone counts.
+    pub(super) fn shard_counters(&self, shard: usize) -> Option<&ShardCounters> {
+        self.0.shards.get(shard)
+    }
+
+    /// How long a shutdown may take, from when it began.
+    pub(super) fn drain(&self) -> Duration {
+        self.0.drain.1.get().copied().unwrap_or(self.0.drain.0)
     }
 
     pub(super) fn counters(&self) -> &Counters {

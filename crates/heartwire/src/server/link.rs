@@ -387,6 +387,11 @@ impl<S: Socket> Link<S> {
         now.saturating_since(self.connection.last_heard())
     }
 
+    /// Time until the client's verdict, unless something comes.
+    pub(super) fn due(&self, now: Instant) -> Option<Duration> {
+        Some(self.connection.verdict_at()?.saturating_since(now))
+    }
+
     fn drop_empty(&mut self) {
         let is_idle = |extra: &Extra| {
             extra.inbound.is_empty()

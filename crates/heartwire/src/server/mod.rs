@@ -36,6 +36,7 @@ mod error;
 mod event;
 mod handle;
 mod handler;
+mod histograms;
 mod id;
 mod inbox;
 pub mod limits;
@@ -80,6 +81,7 @@ pub use error::{CommandError, ServerError};
 pub use event::{Agreed, Event, LastConnection, SessionInfo};
 pub use handle::Handle;
 pub use handler::{Control, Handler};
+pub use histograms::{Histogram, Histograms};
 pub use id::SessionId;
 #[cfg(unix)]
 pub use passed::passed_sockets;

@@ -44,6 +44,7 @@ use super::mailbox::Command;
 use super::receipts::Receipts;
 use super::sessions::Sessions;
 use super::state::ShardState;
+use super::stats::ShardCounters;
 use crate::tls::MIN_READ_LEN;
 use crate::world::{Break, ServerWorld};
 
@@ -264,6 +265,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let Held { all, pending, away } = self.state.agenda.held;
             let counts = (self.state.agenda.pending, self.state.agenda.away_count);
             debug_assert_eq!((all.bytes, pending.bytes, away.bytes, counts), (0, 0, 0, (0, 0)));
+            self.state.counters().into_iter().for_each(ShardCounters::end);
             return Wake::Over;
         }
         self.next_wake()

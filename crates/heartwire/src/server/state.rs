@@ -15,6 +15,7 @@ use super::receipts::{Receipt, Receipts};
 use super::sender::Room;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
+use super::stats::ShardCounters;
 use super::{CommandError, Handle};
 use crate::reason::Reason;
 use crate::world::{ServerWorld, Socket as _};
@@ -311,8 +312,15 @@ impl<W: ServerWorld> ShardState<W> {
         }
     }
 
+    /// What this shard alone counts.
+    pub(super) fn counters(&self) -> Option<&ShardCounters> {
+        self.handle.shard_counters(usize::from(self.index))
+    }
+
     pub(super) fn count_turn(&mut self) {
         self.turns += 1;
-        self.handle.count_turns(usize::from(self.index), self.turns, self.agenda.timers);
+        if let Some(counters) = self.counters() {
+            counters.publish(self.turns, self.agenda.timers);
+        }
     }
 }

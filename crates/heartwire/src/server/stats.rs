@@ -1,11 +1,12 @@
-//! Counters of a server. None of them is touched per beat.
+//! Counters of a server. None of them is touched per beat but a shard's own.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use heartwire_core::Violation;
 use heartwire_core::v1::ByeCode;
 
+use super::histograms::Measured;
 use crate::reason::Reason;
 
 /// Defines each counter once: its name, its documentation and, for an end, the reason that it
@@ -227,11 +228,11 @@ counters! {
 }
 
 impl Counters {
-    pub(super) fn read(&self, turns: &[TurnCounters]) -> Stats {
+    pub(super) fn read(&self, shards: &[ShardCounters]) -> Stats {
         Stats {
             counts: self.all().map(|counter| counter.load(Relaxed)),
-            turns: turns.iter().map(|shard| shard.turns.load(Relaxed)).sum(),
-            timers: turns.iter().map(|shard| shard.timers.load(Relaxed)).sum(),
+            turns: shards.iter().map(ShardCounters::turns).sum(),
+            timers: shards.iter().map(|shard| shard.timers.load(Relaxed)).sum(),
         }
     }
 }
@@ -281,19 +282,34 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// The counters of one shard that change every turn. On separate cache lines, or the shards would
-/// slow each other down.
+/// What one shard counts all the time: each turn, and each read. On separate cache lines, or the
+/// shards would slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct TurnCounters {
+pub(super) struct ShardCounters {
     turns: AtomicU64,
     timers: AtomicU64,
+    /// It had its last turn.
+    is_over: AtomicBool,
+    pub(super) measured: Measured,
 }
 
-impl TurnCounters {
+impl ShardCounters {
     pub(super) fn publish(&self, turns: u64, timers: u64) {
         self.turns.store(turns, Relaxed);
         self.timers.store(timers, Relaxed);
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns.load(Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Relaxed);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
     }
 }
 

@@ -13,7 +13,7 @@ use super::handshake::bye;
 use super::refused::HELD_FOR;
 use super::traffic::READS_PER_TURN;
 use crate::reason::Reason;
-use crate::server::agenda::{Agenda, Ending};
+use crate::server::agenda::Ending;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
@@ -47,8 +47,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn begin_shutdown(&mut self) {
         self.listener = None;
         self.state.agenda.parks = false;
-        let Agenda { world, config, .. } = &self.state.agenda;
-        let (now, drain) = (world.now(), config.drain);
+        let (now, drain) = (self.state.agenda.world.now(), self.state.handle.drain());
         self.drained_by = Some(now.saturating_add(drain));
         self.commands_left = MAX_COMMANDS;
         let online = self.state.sessions.iter();
@@ -129,11 +128,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // The application gets all that was received before it is told of the end.
             self.deliver_kept_of(id, true);
         }
+        let drain = self.state.handle.drain();
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if session.link.stream.is_none() {
             return self.close(slot, reason);
         }
-        let bye = bye(&reason, agenda.config.drain, id, session.final_position());
+        let bye = bye(&reason, drain, id, session.final_position());
         let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
         // Kicked and rejected clients already have a BYE queued, or understand none.
         let says_bye =

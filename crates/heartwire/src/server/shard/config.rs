@@ -32,7 +32,6 @@ pub(in crate::server) struct ShardConfig {
     pub(in crate::server) stale_after: Duration,
     /// A name is no identity.
     pub(in crate::server) many_per_name: bool,
-    pub(in crate::server) drain: Duration,
     pub(in crate::server) resume: Option<Resume>,
 }
 
@@ -63,7 +62,6 @@ impl ShardConfig {
             online_at_once: matches!(config.protocols, Protocols::V0),
             stale_after: config.admission.stale_after,
             many_per_name: config.admission.many_per_name,
-            drain: config.drain,
             resume: config.resume,
         }
     }

@@ -129,6 +129,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         // Before the handler runs, so that it cannot end the session for another reason.
         agenda.lose_link(session, Reason::Dead(verdict));
         if is_known {
+            let counters = self.state.counters();
+            counters.into_iter().for_each(|counters| counters.measured.lateness(verdict.late));
             self.tell(Event::Verdict { id, peer, verdict });
             if self.state.agenda.world.breaks(Break::TellsTwice) {
                 self.tell(Event::Verdict { id, peer, verdict });

@@ -12,6 +12,7 @@ mod full_sockets;
 mod held;
 mod late;
 mod liveness;
+mod measured;
 mod names;
 mod promises;
 mod resume;

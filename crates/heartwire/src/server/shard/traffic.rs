@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use heartwire_core::internal::arrival;
 use heartwire_core::resume::Ledger;
-use heartwire_core::v1::ByeCode;
+use heartwire_core::v1::{ByeCode, Health};
 use heartwire_core::{Connection, Event as Input, Instant};
 use zeroize::Zeroize as _;
 
@@ -235,6 +235,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let now = agenda.world.now();
         self.read_at = now;
         let is_released = session.link.take_released();
+        let (heard_before, beats_before) = (session.link.connection.last_heard(), session.beats);
+        let was_in = session.phase().is_known() && !fresh.is_empty();
         match arrival {
             Arrival::Earlier => session.link.hear_from_kernel(false, &agenda.world),
             Arrival::Now if is_released => session.link.hear_from_kernel(false, &agenda.world),
@@ -294,7 +296,18 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             agenda.flush_later(session);
         }
         let is_resumable = session.is_resumable();
-        let (id, health_now) = (session.id, session.link.health(now));
+        let heard = session.link.connection.last_heard().saturating_since(heard_before);
+        let beats = session.beats.saturating_sub(beats_before);
+        let link_state = session.link.connection.link_state(now);
+        let health_now = link_state.map_or(Health::Ok, |link_state| link_state.peer_health);
+        let id = session.id;
+        if let Some(counters) = self.state.counters() {
+            if was_in {
+                counters.measured.gap(heard, beats);
+            }
+            let rtt = link_state.and_then(|link_state| link_state.rtt).filter(|_| beats > 0);
+            rtt.into_iter().for_each(|rtt| counters.measured.round_trip(rtt));
+        }
         if health_now != health {
             self.tell(Event::Health { id, health: health_now });
         }

@@ -107,7 +107,7 @@ fn reasons_without_a_counter_of_their_own_are_counted() {
 
 #[test]
 fn the_work_of_all_shards_is_summed_up() {
-    let shards = [TurnCounters::default(), TurnCounters::default()];
+    let shards = [ShardCounters::default(), ShardCounters::default()];
     shards[0].publish(1, 10);
     shards[1].publish(2, 20);
     let stats = Counters::default().read(&shards);

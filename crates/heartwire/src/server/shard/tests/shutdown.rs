@@ -1,8 +1,9 @@
 //! What a shutdown waits for, and for how long.
 
-use heartwire_testkit::{Got, ms};
+use heartwire_core::v1::{ByeCode, RetryHint};
+use heartwire_testkit::{Got, hello, ms};
 
-use super::v0;
+use super::{v0, v1};
 use crate::Reason;
 use crate::server::rig::Rig;
 
@@ -50,6 +51,25 @@ fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
         assert!(stuck.state().is_closed);
         assert_eq!((rig.count("shutdown"), rig.count("unacknowledged")), (1, 1));
     }
+}
+
+/// The BYE says the same, and a later call changes nothing.
+#[test]
+fn a_shutdown_can_be_given_another_time_than_the_configured_one() {
+    let mut rig = Rig::start(v1().drain(ms(60_000)));
+    let (client, id) = rig.welcomed(&hello());
+    client.state().unacknowledged = Some(2);
+    rig.handle.shutdown_within(ms(2_000));
+    rig.handle.shutdown_within(ms(0));
+    rig.handle.shutdown();
+    rig.run();
+    let retry = RetryHint::Within { earliest: ms(0), latest: ms(2_000) };
+    let bye = Got::Bye(ByeCode::Draining, retry, String::new());
+    assert_eq!(client.got_but_beats(), [bye]);
+    rig.pass(ms(1_999));
+    rig.expect_nothing();
+    rig.pass(ms(5));
+    assert_eq!(rig.offline(id).0, Reason::Unacknowledged);
 }
 
 /// A client that was ended shortly before, and does not close, has no more time than the others.

@@ -43,6 +43,9 @@ impl Exit {
         if error.is::<Impossible>() {
             return Self::Impossible;
         }
+        if error.is::<crate::serve::CannotServe>() {
+            return Self::CannotListen;
+        }
         #[cfg(unix)]
         if error.is::<crate::tunnel::CannotListen>() {
             return Self::CannotListen;

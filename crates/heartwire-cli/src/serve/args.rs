@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::server::limits::{Admission, Limits};
 
+use super::http::HttpArgs;
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
 use crate::values::{
     MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, bytes, duration, number,
@@ -156,6 +157,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 
     /// Which events of sessions to print, separated by commas; events of the server itself are
     /// always printed.

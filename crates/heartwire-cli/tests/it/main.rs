@@ -17,6 +17,7 @@ mod environment;
 mod errors;
 mod frozen;
 mod hostile;
+mod http;
 mod interop;
 mod limits;
 mod printing;

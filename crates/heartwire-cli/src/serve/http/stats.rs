@@ -1,0 +1,83 @@
+//! `/v1/stats`: the server in one object.
+
+use std::time::SystemTime;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use heartwire::Policy;
+use heartwire::server::{Handle, Stats};
+use serde::{Serialize, Serializer};
+
+use super::reply::json;
+use super::{Settings, Shared};
+use crate::output::{Millis, fields};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    version: &'static str,
+    time: String,
+    uptime_ms: Millis,
+    ready: bool,
+    reasons: Vec<String>,
+    #[serde(flatten, serialize_with = "counts")]
+    stats: Stats,
+    now: Now,
+    #[serde(serialize_with = "fields::policy")]
+    policy: &'a Policy,
+    shards: Vec<Shard>,
+    cpu_ms: Option<Millis>,
+}
+
+/// What there is at this moment.
+#[derive(Serialize)]
+struct Now {
+    sessions: usize,
+    away: usize,
+    max_sessions: usize,
+}
+
+#[derive(Serialize)]
+struct Shard {
+    shard: usize,
+    turned: bool,
+}
+
+pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> Response {
+    let reasons = shared.health.reasons();
+    let hanging = shared.health.hanging();
+    let shard = |shard| Shard { shard, turned: !hanging.contains(&shard) };
+    let answer = Answer {
+        version: env!("CARGO_PKG_VERSION"),
+        time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+        uptime_ms: Millis(shared.began.elapsed()),
+        ready: reasons.is_empty(),
+        reasons,
+        stats: server.stats(),
+        now: Now {
+            sessions: server.count(),
+            away: server.away(),
+            max_sessions: settings.max_sessions,
+        },
+        policy: &settings.policy,
+        shards: (0..settings.shards).map(shard).collect(),
+        cpu_ms: cpu_time().map(Millis),
+    };
+    json(StatusCode::OK, &answer)
+}
+
+fn counts<S: Serializer>(stats: &Stats, serializer: S) -> Result<S::Ok, S::Error> {
+    let work = [("turns", stats.turns), ("timers", stats.timers)];
+    serializer.collect_map(stats.counts().chain(work))
+}
+
+/// Processor time that this process has used.
+#[cfg(unix)]
+pub(super) fn cpu_time() -> Option<core::time::Duration> {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    core::time::Duration::try_from(used).ok()
+}
+
+#[cfg(not(unix))]
+pub(super) fn cpu_time() -> Option<core::time::Duration> {
+    None
+}

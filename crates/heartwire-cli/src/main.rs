@@ -9,6 +9,8 @@ mod demo;
 mod documented;
 mod environment;
 mod exit;
+mod health;
+mod http_client;
 mod log;
 mod memory;
 mod options;
@@ -76,6 +78,7 @@ fn run(cli: Cli, format: Format, environment: &Environment) -> Exit {
         Command::Connect(args) => connect::run(&args),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::run(&command),
+        Command::Health(args) => health::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Completions { shell } => shell::completions(shell),
@@ -96,6 +99,7 @@ fn format(command: &Command) -> Format {
         Command::Serve(args) => args.format.format(),
         Command::Connect(args) => args.format.format(),
         Command::Plan(args) => args.format.format(),
+        Command::Health(args) => args.format.format(),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::format(command),
         Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Format::Text,

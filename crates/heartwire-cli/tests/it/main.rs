@@ -16,6 +16,7 @@ mod devices;
 mod environment;
 mod errors;
 mod frozen;
+mod health;
 mod hostile;
 mod http;
 mod interop;

@@ -289,7 +289,7 @@ pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, U
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }
 
-/// The files that SIGHUP reads again. Sessions stay.
+/// The files that SIGHUP reads again.
 #[derive(Clone)]
 struct Files {
     tokens: Option<(Tokens, PathBuf)>,
@@ -339,7 +339,10 @@ fn reload_tls(tls: &SharedServerTls) {
 
 fn reload_tokens(tokens: &Tokens, path: &Path) {
     match tokens.reload(path) {
-        Ok(()) => inform(format_args!("read {} again", path.display())),
+        Ok(()) => inform(format_args!(
+            "read {} again; sessions whose token is gone end now",
+            path.display()
+        )),
         Err(error) => warn(format_args!(
             "cannot read {} again, and go on with the old tokens: {error}",
             path.display()

@@ -80,7 +80,8 @@ pub(crate) struct ServeArgs {
     /// Accept only clients with a token from this file.
     ///
     /// One per line: TOKEN, or NAME TOKEN for the client of that name only ("NAME" in quotation
-    /// marks if it has spaces); # begins a comment. SIGHUP reads the file again.
+    /// marks if it has spaces), and until=2026-12-31T00:00:00Z after it for a token that ends; #
+    /// begins a comment. SIGHUP reads the file again, and ends sessions whose token is gone.
     #[arg(long, value_name = "FILE", help_heading = "Identity")]
     pub(crate) tokens: Option<PathBuf>,
 

@@ -202,6 +202,10 @@ counters! {
             | _,
         /// Sessions that a newer one of the same name took over.
         taken_over: Reason::TakenOver,
+        /// Sessions whose client's token is not accepted any more.
+        revoked: Reason::Revoked(_),
+        /// Sessions whose client's token has expired.
+        expired: Reason::Expired(_),
         /// Sessions whose client did not come back in time.
         not_back: Reason::NotBack,
         /// Sessions whose window was full when the application sent more and could not wait.

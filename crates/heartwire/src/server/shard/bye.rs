@@ -387,6 +387,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Shutdown
         | Reason::Unacknowledged
         | Reason::TakenOver
+        | Reason::Revoked(_)
+        | Reason::Expired(_)
         | Reason::Overflow
         | Reason::Done
         | Reason::Tls(_) => true,

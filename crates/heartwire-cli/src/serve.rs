@@ -125,7 +125,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         };
         let drain = http.as_ref().map_or(args.drain, |http| http.drain(args.drain));
         let by = Instant::now() + drain.saturating_add(CLOSE_WITHIN);
-        server.handle().shutdown();
+        server.handle().shutdown_within(drain);
         tokio::select! {
             _ = ended.recv() => {}
             () = stop.signal_after(by_http) => {

@@ -7,6 +7,7 @@ mod connections;
 mod guard;
 mod health;
 mod listener;
+mod metrics;
 mod reply;
 mod routes;
 mod sessions;
@@ -70,6 +71,8 @@ struct Shared {
     health: Health,
     readers: Arc<Readers>,
     running: OnceLock<Running>,
+    /// The server listens.
+    listens: Notify,
     /// A client has asked for the end of the server.
     drained: Notify,
 }
@@ -84,6 +87,14 @@ struct Running {
 impl Shared {
     fn running(&self) -> Result<&Running, Refusal> {
         self.running.get().ok_or_else(|| Refusal::busy("the server is starting"))
+    }
+
+    /// Watches the server once it listens.
+    async fn watch(&self) {
+        self.listens.notified().await;
+        if let Some(running) = self.running.get() {
+            self.health.watch(&running.server).await;
+        }
     }
 
     /// Begins the end of the server; returns its window.
@@ -108,6 +119,7 @@ impl Http {
             health: Health::default(),
             readers: Arc::default(),
             running: OnceLock::new(),
+            listens: Notify::new(),
             drained: Notify::new(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -118,7 +130,9 @@ impl Http {
             bound.start()?
         };
         let app = routes::router(&shared);
+        let watched = Arc::clone(&shared);
         thread::Builder::new().name("http".to_owned()).spawn(move || {
+            runtime.spawn(async move { watched.watch().await });
             runtime.block_on(connections::serve(listener, app));
         })?;
         Ok(Some(Self {
@@ -135,8 +149,10 @@ impl Http {
 
     /// The server listens.
     pub(super) fn started(&self, server: Handle, settings: Settings) {
-        if self.shared.running.set(Running { server, settings }).is_ok() {
-            self.shared.health.started();
+        let shared = &self.shared;
+        if shared.running.set(Running { server, settings }).is_ok() {
+            shared.health.started();
+            shared.listens.notify_one();
         }
     }
 
@@ -175,3 +191,6 @@ impl Observer {
         self.0.readers.publish(event, client);
     }
 }
+
+#[cfg(test)]
+mod tests;

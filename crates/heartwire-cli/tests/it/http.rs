@@ -3,6 +3,7 @@
 
 mod bounds;
 mod events;
+mod metrics;
 mod refusals;
 
 use core::net::SocketAddr;
@@ -208,6 +209,21 @@ fn a_drain_over_http_ends_the_server_as_a_signal_does_and_liveness_outlasts_it()
     drop(peer);
     assert_eq!(web.server.process.exit_code(), Some(0));
     assert_eq!(web.server.events.all_events().last().unwrap().name(), "stopped");
+}
+
+#[test]
+fn a_drain_over_http_has_its_own_window() {
+    let mut web = Web::start(&["--protocol", "v0", "--drain", "1h"]);
+    let mut peer = Peer::connect(web.server.addr);
+    peer.send(&BEAT);
+    web.server.event("online");
+    assert_eq!(
+        web.write("POST", "/v1/drain", r#"{"window_ms":100}"#).expect(202)["window_ms"],
+        100.0
+    );
+    // Although the client does not close.
+    assert_eq!(web.server.process.exit_code(), Some(0));
+    assert_eq!(web.server.event("stopped")["shutdown"], 1);
 }
 
 #[test]

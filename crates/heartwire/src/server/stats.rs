@@ -51,7 +51,6 @@ macro_rules! counters {
         ];
 
         /// The names of those that count ends by their reason.
-        #[cfg(feature = "metrics")]
         const ENDS: &[&str] = &[$(stringify!($end),)*];
 
         #[derive(Debug, Default)]
@@ -265,9 +264,8 @@ impl Stats {
         stats
     }
 
-    /// The counters of ended sessions, each under the name of its reason.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    /// The counters of ended sessions, each under the [name](crate::Reason::name) of its reason.
+    pub fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         self.counts().filter(|(name, _)| ENDS.contains(name))
     }
 }

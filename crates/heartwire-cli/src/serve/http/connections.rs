@@ -37,7 +37,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// A client that takes none of its response for this long is disconnected.
-const STALLED_FOR: Duration = Duration::from_secs(30);
+const BLOCKED_FOR: Duration = Duration::from_secs(30);
 
 /// Between looks for connections that have taken too long.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ impl Open {
             });
             all.min().map(|(_, number)| number)
         };
-        let Some(number) = longest(State::waits_since).or_else(|| longest(|state| state.stalled))
+        let Some(number) = longest(State::waits_since).or_else(|| longest(|state| state.blocked))
         else {
             return false;
         };
@@ -177,7 +177,7 @@ struct State {
     stage: Stage,
     since: Instant,
     /// Since when its client takes nothing of what is written.
-    stalled: Option<Instant>,
+    blocked: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,14 +185,14 @@ enum Stage {
     /// Between two requests.
     Idle,
     /// Reading a request's head.
-    Head,
+    Reading,
     /// A request is answered.
     Busy,
 }
 
 impl Watch {
     fn new(now: Instant) -> Self {
-        let state = State { stage: Stage::Head, since: now, stalled: None };
+        let state = State { stage: Stage::Reading, since: now, blocked: None };
         Self { state: Mutex::new(state), ended: Notify::new() }
     }
 
@@ -207,13 +207,13 @@ impl Watch {
 
     fn heard(&self) {
         if self.lock().stage == Stage::Idle {
-            self.to(Stage::Head);
+            self.to(Stage::Reading);
         }
     }
 
     fn written<T>(&self, written: &Poll<T>) {
         let mut state = self.lock();
-        state.stalled = match (written, state.stalled) {
+        state.blocked = match (written, state.blocked) {
             (Poll::Ready(_), _) => None,
             (Poll::Pending, None) => Some(Instant::now()),
             (Poll::Pending, since @ Some(_)) => since,
@@ -225,18 +225,18 @@ impl State {
     /// Since when it waits for a request.
     const fn waits_since(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Idle | Stage::Head => Some(self.since),
+            Stage::Idle | Stage::Reading => Some(self.since),
             Stage::Busy => None,
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        if let Some(stalled) = self.stalled {
-            return Some(stalled + STALLED_FOR);
+        if let Some(blocked) = self.blocked {
+            return Some(blocked + BLOCKED_FOR);
         }
         match self.stage {
             Stage::Idle => Some(self.since + IDLE_FOR),
-            Stage::Head => Some(self.since + HEAD_WITHIN),
+            Stage::Reading => Some(self.since + HEAD_WITHIN),
             // Each answer has its own bound.
             Stage::Busy => None,
         }

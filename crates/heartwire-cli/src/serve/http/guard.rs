@@ -219,8 +219,8 @@ impl Token {
         let token = text.trim();
         if token.len() < MIN_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(cannot(&format!(
-                "it has to be one word of at least {MIN_TOKEN} ASCII characters; `openssl rand -hex \
-                 16` makes one"
+                "it has to be one word of at least {MIN_TOKEN} ASCII characters, such as `openssl \
+                 rand -hex 16` makes"
             )));
         }
         Ok(Self(token.to_owned()))

@@ -7,11 +7,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use heartwire::server::Event;
 use heartwire::server::limits::Refusal;
+use heartwire::server::{Event, Handle};
 use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::reply::json;
+
+/// Between questions whether all shards turn, and how long each has to answer.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A shard that has left so many questions unanswered hangs. They are counted, and not the time, in
+/// which this process may have been paused.
+const MAX_MISSED: u32 = 5;
 
 /// What `/livez` and `/readyz` tell.
 #[derive(Debug, Default)]
@@ -73,9 +81,21 @@ impl Health {
         }
     }
 
-    /// The shards that have not turned in time, now.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the library cannot tell yet"))]
-    pub(super) fn set_hanging(&self, shards: Vec<usize>) {
+    /// Asks the shards whether they turn, for as long as the program runs.
+    pub(super) async fn watch(&self, server: &Handle) {
+        let mut missed = BTreeMap::new();
+        let mut question = interval(ASK_EVERY);
+        question.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            question.tick().await;
+            let late = server.turned(ASK_EVERY).await;
+            missed = late.into_iter().map(|at| (at, missed.get(&at).unwrap_or(&0) + 1)).collect();
+            let hanging = missed.iter().filter(|&(_, &count)| count >= MAX_MISSED);
+            self.set_hanging(hanging.map(|(&shard, _)| shard).collect());
+        }
+    }
+
+    fn set_hanging(&self, shards: Vec<usize>) {
         self.is_hanging.store(!shards.is_empty(), Relaxed);
         self.lock().hanging = shards;
     }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::reply::{Refusal, json};
 use super::stream::KINDS;
-use super::{Running, Shared, sessions, stats};
+use super::{Running, Shared, metrics, sessions, stats};
 use crate::output::Millis;
 
 /// The page at `/`: one file, without a build step or outside resources.
@@ -52,6 +52,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(page))
         .route("/livez", get(async |State(shared): App| shared.health.live()))
         .route("/readyz", get(async |State(shared): App| shared.health.ready()))
+        .route("/metrics", get(async |State(shared): App| metrics::answer(&shared)))
         .route("/v1/stats", get(show_stats))
         .route("/v1/sessions", get(list).with_state((Arc::clone(shared), listings)))
         .route("/v1/sessions/{id}", get(show).delete(kick))

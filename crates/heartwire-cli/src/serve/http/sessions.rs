@@ -32,7 +32,9 @@ enum Sort {
     #[default]
     Id,
     Silence,
+    Due,
     Rtt,
+    Age,
     Queued,
 }
 
@@ -44,7 +46,12 @@ pub(super) struct Session {
     epoch: u64,
     peer: String,
     protocol: &'static str,
+    tls: bool,
+    age_ms: Millis,
     silence_ms: Millis,
+    interval_ms: Option<Millis>,
+    timeout_ms: Option<Millis>,
+    due_ms: Option<Millis>,
     rtt_ms: Option<Millis>,
     health: Option<&'static str>,
     beats: u32,
@@ -60,8 +67,13 @@ impl Session {
             name: info.name.clone(),
             epoch: info.epoch,
             peer: info.peer.to_string(),
-            protocol: if link.is_some() { "v1" } else { "v0" },
+            protocol: info.protocol,
+            tls: info.is_secure,
+            age_ms: Millis(info.age),
             silence_ms: Millis(info.silence),
+            interval_ms: info.interval.map(Millis),
+            timeout_ms: info.timeout.map(Millis),
+            due_ms: info.due.map(Millis),
             rtt_ms: link.and_then(|link| link.rtt).map(Millis),
             health: link.map(|link| link.peer_health.name()),
             beats: info.beats,
@@ -99,6 +111,8 @@ pub(super) async fn page(server: &Handle, asked: Asked) -> Result<Response, Refu
     match asked.sort {
         Sort::Id => {}
         Sort::Silence => all.sort_by_key(|info| core::cmp::Reverse(info.silence)),
+        Sort::Due => all.sort_by_key(|info| (info.due.is_none(), info.due)),
+        Sort::Age => all.sort_by_key(|info| core::cmp::Reverse(info.age)),
         Sort::Rtt => {
             let rtt = |info: &SessionInfo| info.link_state.as_ref().and_then(|link| link.rtt);
             all.sort_by_key(|info| core::cmp::Reverse(rtt(info)));

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use axum::http::StatusCode;
 use axum::response::Response;
 use heartwire::Policy;
-use heartwire::server::{Handle, Stats};
+use heartwire::server::{Handle, Histogram, Stats};
 use serde::{Serialize, Serializer};
 
 use super::reply::json;
@@ -24,6 +24,9 @@ struct Answer<'a> {
     now: Now,
     #[serde(serialize_with = "fields::policy")]
     policy: &'a Policy,
+    lateness_ms: Spread,
+    round_trip_ms: Spread,
+    gap_ms: Spread,
     shards: Vec<Shard>,
     cpu_ms: Option<Millis>,
 }
@@ -36,6 +39,23 @@ struct Now {
     max_sessions: usize,
 }
 
+/// Durations in short, estimated from a histogram.
+#[derive(Serialize)]
+struct Spread {
+    count: u64,
+    p50: Option<Millis>,
+    p99: Option<Millis>,
+    p999: Option<Millis>,
+}
+
+impl Spread {
+    fn of(histogram: &Histogram) -> Self {
+        let quantile = |permille| histogram.quantile(permille).map(Millis);
+        let [p50, p99, p999] = [500, 990, 999].map(quantile);
+        Self { count: histogram.count(), p50, p99, p999 }
+    }
+}
+
 #[derive(Serialize)]
 struct Shard {
     shard: usize,
@@ -45,6 +65,7 @@ struct Shard {
 pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> Response {
     let reasons = shared.health.reasons();
     let hanging = shared.health.hanging();
+    let measured = server.histograms();
     let shard = |shard| Shard { shard, turned: !hanging.contains(&shard) };
     let answer = Answer {
         version: env!("CARGO_PKG_VERSION"),
@@ -59,6 +80,9 @@ pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> R
             max_sessions: settings.max_sessions,
         },
         policy: &settings.policy,
+        lateness_ms: Spread::of(&measured.lateness),
+        round_trip_ms: Spread::of(&measured.round_trip),
+        gap_ms: Spread::of(&measured.gap),
         shards: (0..settings.shards).map(shard).collect(),
         cpu_ms: cpu_time().map(Millis),
     };

@@ -15,7 +15,7 @@ async fn text(body: &mut Body) -> String {
 }
 
 #[tokio::test]
-async fn what_a_slow_reader_misses_is_counted_where_it_is_missing() {
+async fn events_that_a_slow_reader_misses_are_counted_in_their_place() {
     let readers = Arc::new(Readers::default());
     let mut body = readers.stream(vec!["fighting"]).unwrap().into_body();
     assert_eq!(text(&mut body).await, "");

@@ -53,17 +53,39 @@ const PRINT_WITHIN: Duration = Duration::from_secs(1);
 /// For readers of events over HTTP to take the last ones; within the same time.
 const CLOSE_HTTP_WITHIN: Duration = Duration::from_millis(250);
 
+/// What a server is started with: all that its options and the files that they name can have wrong
+/// is found out here.
+struct Prepared {
+    tokens: Option<Tokens>,
+    tls: Option<SharedServerTls>,
+    config: ServerConfig,
+}
+
+impl Prepared {
+    fn new(args: &ServeArgs) -> anyhow::Result<Self> {
+        check_protocol(args)?;
+        let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
+        let tls = load_tls(&args.tls)?;
+        let config = config(args, tokens.clone())?;
+        let config = match &tls {
+            Some(tls) => config.tls(tls.clone()),
+            None => config,
+        };
+        Ok(Self { tokens, tls, config })
+    }
+}
+
+/// Checks the options and the files that they name.
+pub(crate) fn check(args: &ServeArgs) -> anyhow::Result<()> {
+    Prepared::new(args)?;
+    http::check(&args.http)
+}
+
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
-    check_protocol(args)?;
-    let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
-    let tls = load_tls(&args.tls)?;
+    let Prepared { tokens, tls, config } = Prepared::new(args)?;
     let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.are_all_for_one_name());
-    let mut config = config(args, tokens.clone())?;
-    if let Some(tls) = &tls {
-        config = config.tls(tls.clone());
-    }
     // Before the first client, which might take the last descriptor, and before the first line,
     // whose reader might send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

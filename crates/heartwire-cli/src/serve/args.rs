@@ -11,6 +11,7 @@ use heartwire::server::limits::{Admission, Limits};
 
 use super::http::HttpArgs;
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
+use crate::settings::ConfigArgs;
 use crate::values::{
     MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, bytes, duration, number,
     rate, time_or_off,
@@ -183,6 +184,9 @@ pub(crate) struct ServeArgs {
     /// goes on and prints nothing.
     #[arg(long, help_heading = "Output")]
     pub(crate) exit_with_reader: bool,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 impl ServeArgs {

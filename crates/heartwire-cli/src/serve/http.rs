@@ -175,6 +175,14 @@ impl Http {
     }
 }
 
+/// Checks the options and the files that they name.
+pub(super) fn check(args: &HttpArgs) -> anyhow::Result<()> {
+    let Some(address) = &args.http else { return Ok(()) };
+    args.check()?;
+    Guard::new(args, address)?;
+    Ok(())
+}
+
 /// Waits until a client asks for the end of the server. Without HTTP none does.
 pub(super) async fn drained(http: Option<&Http>) {
     match http {

@@ -127,7 +127,8 @@ fn guess(header: [u8; 8]) -> Option<&'static str> {
     match header {
         [0x16, 0x03, ..] => Some("a TLS handshake"),
         [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
-        [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
+        [b'P', b'R', b'O', b'X', b'Y', b' ', ..]
+        | [b'\r', b'\n', b'\r', b'\n', 0, b'\r', b'\n', b'Q'] => Some("a PROXY protocol header"),
         [b'H', b'T', b'T', b'P', ..]
         | [b'G', b'E', b'T', b' ', ..]
         | [b'P', b'O', b'S', b'T', b' ', ..]

@@ -46,10 +46,6 @@ pub enum Reason {
     Rejected(ByeCode),
     /// A newer session of the same name replaced it (protocol v1).
     TakenOver,
-    /// The client was admitted with something that is not accepted any more.
-    Revoked(Credential),
-    /// The time of what the client was admitted with is over.
-    Expired(Credential),
     /// The [network changed](crate::client::Client::network_changed), and the peer's kernel
     /// acknowledged nothing that was sent since: the path is lost. This is not a verdict on the
     /// peer.
@@ -74,24 +70,11 @@ pub enum Reason {
     Suspected,
     /// TLS failed.
     Tls(TlsError),
+    /// A [balancer](crate::server::ServerConfig::proxy_from)'s connection did not begin with a
+    /// header of the PROXY protocol.
+    Proxy(ProxyFault),
     /// Another error of the system.
     Failed(io::ErrorKind),
-}
-
-/// What a server admits a client with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Credential {
-    /// A [token](crate::server::auth::Tokens).
-    Token,
-}
-
-impl Credential {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-        }
-    }
 }
 
 impl Reason {
@@ -113,8 +96,6 @@ impl Reason {
             Self::Bye(_) => "bye",
             Self::Rejected(_) => "rejected",
             Self::TakenOver => "taken_over",
-            Self::Revoked(_) => "revoked",
-            Self::Expired(_) => "expired",
             Self::NetworkChanged => "network_changed",
             Self::NotBack => "not_back",
             Self::NotResumed => "not_resumed",
@@ -123,6 +104,7 @@ impl Reason {
             Self::Done => "done",
             Self::Suspected => "suspected",
             Self::Tls(_) => "tls",
+            Self::Proxy(_) => "proxy",
             Self::Failed(_) => "failed",
         }
     }
@@ -166,8 +148,6 @@ impl fmt::Display for Reason {
             Self::Bye(code) => write!(f, "the peer disconnected: {}", code.name()),
             Self::Rejected(code) => write!(f, "rejected: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
-            Self::Revoked(what) => write!(f, "its {} is not accepted any more", what.name()),
-            Self::Expired(what) => write!(f, "its {} has expired", what.name()),
             Self::NetworkChanged => {
                 f.write_str("the network changed, and nothing sent since was acknowledged")
             }
@@ -182,7 +162,33 @@ impl fmt::Display for Reason {
             Self::Done => f.write_str("both ends have sent everything"),
             Self::Suspected => f.write_str("silent, and another connection was made first"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Proxy(fault) => write!(f, "PROXY protocol: {fault}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }
+    }
+}
+
+/// What is wrong with the header of the PROXY protocol on a balancer's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProxyFault {
+    /// The connection began with something else.
+    Missing,
+    /// It is not as specified.
+    Malformed,
+    /// It is longer than a header can be, or than is read.
+    TooLong,
+    /// It was not complete in time.
+    Slow,
+}
+
+impl fmt::Display for ProxyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "a listed balancer's connection began without a header",
+            Self::Malformed => "a header that is not as specified",
+            Self::TooLong => "a header that is too long",
+            Self::Slow => "no whole header in time",
+        })
     }
 }

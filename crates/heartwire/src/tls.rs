@@ -24,7 +24,7 @@ pub use config_error::TlsConfigError;
 pub(crate) use error::{Detail, TlsError, TlsFailure};
 #[cfg(test)]
 pub(crate) use fault::CertificateFault;
-pub(crate) use fault::TlsFault;
+pub(crate) use fault::{PROXY_HEADER, TlsFault};
 pub use server::{ServerTls, SharedServerTls};
 pub(crate) use session::{MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
 

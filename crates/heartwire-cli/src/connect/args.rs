@@ -9,7 +9,6 @@ use heartwire::FrameLimits;
 use heartwire::client::ClientConfig;
 
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
-use crate::settings::ConfigArgs;
 use crate::values::{
     MAX_FRAME, ProtocolArg, Retry, above_zero, bytes, duration, interval, retry, target,
 };
@@ -263,9 +262,6 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
 }
 
 impl ConnectArgs {

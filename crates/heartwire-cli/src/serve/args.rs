@@ -7,11 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
+use heartwire::server::Network;
 use heartwire::server::limits::{Admission, Limits};
 
-use super::http::HttpArgs;
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
-use crate::settings::ConfigArgs;
 use crate::values::{
     MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, bytes, duration, number,
     rate, time_or_off,
@@ -67,6 +66,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum)]
     pub(crate) protocol: Option<ProtocolArg>,
 
+    /// Balancers in front of this server; each connection from them must begin with a header of the
+    /// PROXY protocol (v1 or v2), which tells the client's address.
+    ///
+    /// That address counts in --max-per-address and --accept-rate-per-address, and stands in the
+    /// events and the log. TLS comes after the header. Connections from other addresses cannot use
+    /// it.
+    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    pub(crate) proxy_from: Vec<Network>,
+
     /// Threads that serve sessions [default: the number of processors].
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=256))]
     pub(crate) threads: Option<u16>,
@@ -81,8 +89,7 @@ pub(crate) struct ServeArgs {
     /// Accept only clients with a token from this file.
     ///
     /// One per line: TOKEN, or NAME TOKEN for the client of that name only ("NAME" in quotation
-    /// marks if it has spaces), and until=2026-12-31T00:00:00Z after it for a token that ends; #
-    /// begins a comment. SIGHUP reads the file again, and ends sessions whose token is gone.
+    /// marks if it has spaces); # begins a comment. SIGHUP reads the file again.
     #[arg(long, value_name = "FILE", help_heading = "Identity")]
     pub(crate) tokens: Option<PathBuf>,
 
@@ -160,9 +167,6 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
-    #[command(flatten)]
-    pub(crate) http: HttpArgs,
-
     /// Which events of sessions to print, separated by commas; events of the server itself are
     /// always printed.
     #[arg(
@@ -184,9 +188,6 @@ pub(crate) struct ServeArgs {
     /// goes on and prints nothing.
     #[arg(long, help_heading = "Output")]
     pub(crate) exit_with_reader: bool,
-
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
 }
 
 impl ServeArgs {

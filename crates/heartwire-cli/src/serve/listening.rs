@@ -8,7 +8,6 @@ use heartwire::{Policy, Side};
 use serde::Serialize;
 
 use super::args::ServeArgs;
-use super::http::HttpAddress;
 use crate::output::{Millis, describe_policy, fields};
 use crate::values::{ProtocolArg, typed, typed_bytes};
 
@@ -19,6 +18,7 @@ pub(super) struct Listening {
     ipv4: bool,
     ipv6: bool,
     tls: bool,
+    proxy_from: Vec<String>,
     #[serde(serialize_with = "fields::policy")]
     policy: Policy,
     receive_mark: u32,
@@ -39,8 +39,6 @@ pub(super) struct Listening {
     window: Option<u32>,
     max_replay: Option<usize>,
     resumable: &'static str,
-    /// Where HTTP is served.
-    http: Option<String>,
     /// How many heartbeats wait in the kernel, or why none do.
     #[serde(skip)]
     beats: String,
@@ -77,6 +75,7 @@ impl Listening {
             ipv4: addresses.iter().any(|&addr| accepts_ipv4(addr, addresses)),
             ipv6: addresses.iter().any(SocketAddr::is_ipv6),
             tls: args.tls.tls_cert.is_some(),
+            proxy_from: args.proxy_from.iter().map(ToString::to_string).collect(),
             policy,
             receive_mark: report.wake_bytes_v0,
             wake_bytes_v0: protocols.v0.then_some(report.wake_bytes_v0),
@@ -96,17 +95,10 @@ impl Listening {
             window: grace.map(|_| args.resume.window),
             max_replay: grace.map(|_| args.max_replay),
             resumable: resumable.name(),
-            http: None,
             beats: describe_coalescing(args, report, protocols, &policy),
             names,
             outages: describe_outages(args, resumable),
         })
-    }
-}
-
-impl Listening {
-    pub(super) fn add_http(&mut self, address: &HttpAddress) {
-        self.http = Some(address.to_string());
     }
 }
 
@@ -118,15 +110,16 @@ impl fmt::Display for Listening {
         let on: Vec<String> = all.iter().map(|&addr| describe_address(addr, all)).collect();
         let tls = if self.tls { " with TLS" } else { "" };
         writeln!(f, "on {}{tls}", on.join(" and "))?;
+        if !self.proxy_from.is_empty() {
+            let all = self.proxy_from.join(", ");
+            writeln!(f, "  balancers: {all}; their PROXY headers tell the clients' addresses")?;
+        }
         writeln!(f, "  policy: {}", describe_policy(&self.policy, "client"))?;
         writeln!(f, "  beats: {beats}\n  kernel: {kernel}")?;
         if !names.is_empty() {
             writeln!(f, "  names: {names}")?;
         }
         writeln!(f, "  outages: {}", self.outages)?;
-        if let Some(http) = &self.http {
-            writeln!(f, "  http: {http}")?;
-        }
         let files =
             self.open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
         let timeout = self.handshake_timeout_ms;

@@ -5,14 +5,14 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use heartwire::{Policy, server};
+use heartwire::Policy;
+use heartwire::server::{self, Network};
 
 use super::local::Place;
 use super::open::service_name;
 use super::service::Service;
 use crate::exit::Usage;
 use crate::options::FormatArgs;
-use crate::settings::ConfigArgs;
 use crate::values::{address, bytes, duration, number, target};
 
 /// The port that `tunnel serve` listens on by default: the one after that of `serve`, so that both
@@ -125,6 +125,11 @@ pub(crate) struct ServeArgs {
     #[arg(short, long, value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
+    /// Balancers in front of this end; each connection from them must begin with a header of the
+    /// PROXY protocol (v1 or v2), which tells the client's address.
+    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    pub(crate) proxy_from: Vec<Network>,
+
     /// Accept only clients with a token from this file.
     ///
     /// A line is NAME TOKEN, or NAME TOKEN SERVICE,SERVICE for a client that may use these services
@@ -170,9 +175,6 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
 }
 
 impl ServeArgs {
@@ -267,9 +269,6 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-
-    #[command(flatten)]
-    pub(crate) config: ConfigArgs,
 }
 
 impl ConnectArgs {

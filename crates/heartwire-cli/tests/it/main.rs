@@ -11,14 +11,13 @@
 )]
 
 mod bad_usage;
+mod balancers;
 mod demo;
 mod devices;
 mod environment;
 mod errors;
 mod frozen;
-mod health;
 mod hostile;
-mod http;
 mod interop;
 mod limits;
 mod printing;

@@ -118,6 +118,10 @@ fn a_refusal_says_which_program_was_pointed_here() {
         (*b"SSH-2.0-", "unknown frame type 759714643 (this looks like SSH)"),
         (*b"PROXY TC", "unknown frame type 1481593424 (this looks like a PROXY protocol header)"),
         (
+            *b"\r\n\r\n\0\r\nQ",
+            "unknown frame type 168626701 (this looks like a PROXY protocol header)",
+        ),
+        (
             [0x16, 3, 1, 2, 0, 1, 0, 1],
             "unknown frame type 33620758 (this looks like a TLS handshake)",
         ),

@@ -12,7 +12,6 @@ use heartwire_core::order::Next;
 use heartwire_core::resume::Ledger;
 use heartwire_core::wheel::Wheel;
 
-use super::grants::Grants;
 use super::id::SessionId;
 use super::session::{Phase, Session, Standing};
 use super::shard::{ShardConfig, WHEEL_TICK};
@@ -54,8 +53,6 @@ pub(super) struct Agenda<W: ServerWorld> {
     pub(super) away: VecDeque<(Instant, SessionId)>,
     /// How many are away.
     pub(super) away_count: usize,
-    /// What the sessions were admitted with.
-    pub(super) grants: Grants,
 }
 
 /// A session to close, or a link.
@@ -111,8 +108,7 @@ impl Account {
 }
 
 impl<W: ServerWorld> Agenda<W> {
-    /// `changes`: of the tokens, up to now.
-    pub(super) fn new(world: W, config: Arc<ShardConfig>, changes: u64) -> Self {
+    pub(super) fn new(world: W, config: Arc<ShardConfig>) -> Self {
         Self {
             world,
             wheel: Wheel::new(WHEEL_TICK),
@@ -129,7 +125,6 @@ impl<W: ServerWorld> Agenda<W> {
             parks: true,
             away: VecDeque::new(),
             away_count: 0,
-            grants: Grants::new(changes),
             ending: VecDeque::new(),
         }
     }
@@ -321,7 +316,6 @@ impl<W: ServerWorld> Agenda<W> {
     /// Forgets a session that was removed.
     pub(super) fn forget(&mut self, session: &Session<W::Socket>) {
         self.wheel.remove(session.slot());
-        self.grants.forget(session.slot());
         if session.away().is_some() {
             self.away_count = self.away_count.saturating_sub(1);
         }

@@ -17,10 +17,15 @@ use super::auth::Tokens;
 use super::id::MAX_SHARDS;
 use super::limits::{Admission, Limits};
 use super::link::TlsTimeouts;
+use super::network::Network;
 use super::resume::Resume;
 use crate::TICK;
 use crate::kernel::KernelOptions;
 use crate::tls::{RECORD_OVERHEAD, SharedServerTls};
+
+/// How long a balancer has for its header where clients have any time for their first frame: it
+/// sends the header with the connection, and a lost packet takes up to 3 s to be sent again.
+const HEADER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which versions of the protocol a server speaks, and with which clients.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +61,7 @@ pub struct ServerConfig {
     pub(super) resume: Option<Resume>,
     pub(super) tls: Option<SharedServerTls>,
     tls_handshake_timeout: Duration,
+    pub(super) proxy_from: Vec<Network>,
 }
 
 impl ServerConfig {
@@ -106,6 +112,7 @@ impl ServerConfig {
             tls: None,
             // Two round trips on any path, with one packet lost in each.
             tls_handshake_timeout: Duration::from_secs(5),
+            proxy_from: Vec::new(),
         }
     }
 
@@ -136,6 +143,21 @@ impl ServerConfig {
     /// Linux and Android.
     pub const fn reuse_port(mut self, on: bool) -> Self {
         self.reuse_port = on;
+        self
+    }
+
+    /// Balancers in front of the server: each connection from these addresses must begin with a
+    /// header of the PROXY protocol, version 1 or 2, within the
+    /// [handshake timeout](Limits::handshake_timeout) (5 s where that is off). The client's address
+    /// in it takes the place of the balancer's in the limits for each address, the log, the events
+    /// and lists. TLS, if any, begins after it. A connection from another address cannot use it.
+    /// Default: none.
+    ///
+    /// Connections that are the balancer's own (`LOCAL`, `UNKNOWN`), such as health checks, keep
+    /// its address; they count in the limits for all only, and so does each connection of a
+    /// balancer until its header has come.
+    pub fn proxy_from(mut self, balancers: impl IntoIterator<Item = Network>) -> Self {
+        self.proxy_from.extend(balancers);
         self
     }
 
@@ -252,6 +274,7 @@ impl ServerConfig {
 
     pub(super) fn tls_timeouts(&self) -> TlsTimeouts {
         TlsTimeouts {
+            header: self.frame_limits().handshake_within().unwrap_or(HEADER_WITHIN),
             handshake: self.tls_handshake_timeout,
             record: self.frame_limits().frame_within(),
         }

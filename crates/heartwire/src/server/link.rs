@@ -16,7 +16,8 @@ pub(super) use self::parting::{LINGER, Parted, Parting};
 use self::peer::Peer;
 use super::admission::addresses::Entered;
 use super::outbound::Outbound;
-use crate::reason::Reason;
+use super::proxy_header::{ProxyHeader, Source};
+use crate::reason::{ProxyFault, Reason};
 use crate::tls::{Received, TlsError, TlsFailure, TlsFault, TlsSession};
 use crate::world::{self, ServerWorld, Socket, World};
 
@@ -48,9 +49,22 @@ pub(super) struct Cut<S> {
     pub(super) entered: Option<Entered>,
 }
 
-/// How long TLS waits for a client.
+/// The result of reading a balancer's header.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum HeaderRead {
+    /// More of it has to come.
+    Incomplete,
+    /// It is complete.
+    From(Source),
+    /// The connection has ended within it, or it is invalid.
+    Ended(Reason),
+}
+
+/// How long a link waits for a client before the connection begins, and within TLS.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TlsTimeouts {
+    /// For a balancer's header.
+    pub(super) header: Duration,
     pub(super) handshake: Duration,
     /// For a complete record.
     pub(super) record: Option<Duration>,
@@ -59,8 +73,11 @@ pub(super) struct TlsTimeouts {
 /// Fields that few links need at a time.
 #[derive(Debug, Default)]
 struct Extra {
+    /// What has come of a balancer's header, which is before everything else.
+    header: Option<Box<ProxyHeader>>,
     tls: Option<Box<TlsSession>>,
-    /// Since when TLS has waited for the end of the handshake or of a record.
+    /// Since when the link has waited for that header, or TLS for the end of the handshake or of a
+    /// record.
     tls_since: Option<Instant>,
     /// An incomplete frame.
     inbound: Vec<u8>,
@@ -149,9 +166,66 @@ impl<S: Socket> Link<S> {
         self.extra.as_ref()?.tls.as_deref()
     }
 
-    /// Whether the TLS handshake is still going on.
+    /// Whether the connection has not begun: a balancer's header or the TLS handshake is still
+    /// going on.
     pub(super) fn is_handshaking(&self) -> bool {
-        self.tls().is_some_and(TlsSession::is_handshaking)
+        self.extra.as_ref().is_some_and(|extra| {
+            extra.header.is_some() || extra.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+        })
+    }
+
+    /// Expects a balancer's header from `now` on, before TLS and everything else.
+    pub(super) fn expect_header(&mut self, now: Instant) {
+        let extra = self.extra.get_or_insert_default();
+        extra.header = Some(Box::new(ProxyHeader::new()));
+        extra.tls_since = Some(now);
+    }
+
+    /// Whether a balancer's header has not ended.
+    pub(super) fn expects_header(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.header.is_some())
+    }
+
+    /// Reads a balancer's header, and no byte behind it, as far as it has come.
+    pub(super) fn read_header(&mut self, now: Instant) -> HeaderRead {
+        let (Some(stream), Some(extra)) = (&mut self.stream, &mut self.extra) else {
+            return HeaderRead::Incomplete;
+        };
+        let Some(header) = &mut extra.header else { return HeaderRead::Incomplete };
+        let mut buffer = [0; 64];
+        loop {
+            let room = buffer.len().min(header.at_least());
+            let room = buffer.get_mut(..room).unwrap_or_default();
+            let len = match stream.read(room) {
+                Ok(0) => return HeaderRead::Ended(Reason::ClosedByPeer),
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return HeaderRead::Incomplete;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return HeaderRead::Ended(Reason::of_error(&error, Duration::ZERO)),
+            };
+            match header.take(room.get(..len).unwrap_or_default()) {
+                Ok(None) => {}
+                Ok(Some(source)) => {
+                    extra.header = None;
+                    extra.tls_since = extra.tls.as_ref().map(|_| now);
+                    self.drop_empty();
+                    return HeaderRead::From(source);
+                }
+                Err(fault) => return HeaderRead::Ended(Reason::Proxy(fault)),
+            }
+        }
+    }
+
+    /// Gives the link the address that a balancer told.
+    pub(super) fn relay(&mut self, client: SocketAddr) {
+        self.peer = Peer::behind(self.peer(), client);
+    }
+
+    /// Whether nothing of the connection leaves this machine or is in the clear.
+    pub(super) fn is_private(&self) -> bool {
+        self.is_secure() || self.peer.is_local()
     }
 
     /// Whether TLS has answered the client's first message, which is most of the work of a
@@ -178,7 +252,11 @@ impl<S: Socket> Link<S> {
     /// The deadline of TLS for the client.
     pub(super) fn tls_deadline(&self, within: TlsTimeouts) -> Option<Instant> {
         let since = self.extra.as_ref()?.tls_since?;
-        let within = if self.is_handshaking() { Some(within.handshake) } else { within.record };
+        let within = match () {
+            () if self.expects_header() => Some(within.header),
+            () if self.is_handshaking() => Some(within.handshake),
+            () => within.record,
+        };
         Some(since.saturating_add(within?))
     }
 
@@ -356,6 +434,10 @@ impl<S: Socket> Link<S> {
         if let Reason::Protocol(Violation::NoFirstFrame { .. }) = reason {
             return self.extra.as_ref().is_none_or(|extra| extra.inbound.is_empty());
         }
+        if let Reason::Proxy(ProxyFault::Slow) = reason {
+            let header = self.extra.as_ref().and_then(|extra| extra.header.as_deref());
+            return header.is_none_or(ProxyHeader::is_empty);
+        }
         let is_mute =
             |tls: &TlsSession| tls.is_handshaking() && tls.progress() == 0 && !tls.has_partial();
         matches!(reason, Reason::Tls(TlsError(TlsFault::Unfinished | TlsFault::TooSlow)))
@@ -396,6 +478,7 @@ impl<S: Socket> Link<S> {
         let is_idle = |extra: &Extra| {
             extra.inbound.is_empty()
                 && extra.failed.is_none()
+                && extra.header.is_none()
                 && extra.tls.is_none()
                 && extra.parting.is_none()
         };

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 pub(crate) use error::{Detail, TlsError, TlsFailure};
 #[cfg(test)]
 pub(crate) use fault::CertificateFault;
-pub(crate) use fault::TlsFault;
+pub(crate) use fault::{PROXY_HEADER, TlsFault};
 
 pub(crate) const RECORD_OVERHEAD: usize = 0;
 pub(crate) const MIN_READ_LEN: usize = 1;

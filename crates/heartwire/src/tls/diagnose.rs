@@ -7,7 +7,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 use super::TlsFailure;
-use super::fault::{CertificateFault, TlsFault};
+use super::fault::{CertificateFault, PROXY_HEADER, TlsFault};
 
 pub(super) fn error(error: &Error) -> TlsFailure {
     TlsFailure::Fault { fault: fault(error), detail: detail(error) }
@@ -179,7 +179,8 @@ pub(super) fn not_tls(first: &[u8]) -> Option<TlsFault> {
         [] | [0x14..=0x18, ..] => return None,
         [0..=5, 0, 0, 0, ..] => Some("a Heartwire frame without TLS"),
         [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
-        [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
+        [b'P', b'R', b'O', b'X', b'Y', b' ', ..]
+        | [b'\r', b'\n', b'\r', b'\n', 0, b'\r', b'\n', b'Q', ..] => Some(PROXY_HEADER),
         [b'H', b'T', b'T', b'P', b'/', ..]
         | [b'G', b'E', b'T', b' ', ..]
         | [b'P', b'O', b'S', b'T', b' ', ..]

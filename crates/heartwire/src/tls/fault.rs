@@ -2,6 +2,9 @@
 
 use core::fmt;
 
+/// What [`TlsFault::NotTls`] says of a balancer's header.
+pub(crate) const PROXY_HEADER: &str = "a PROXY protocol header";
+
 /// Why TLS ended a connection: a fault of the peer or of the settings, unless a variant says
 /// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

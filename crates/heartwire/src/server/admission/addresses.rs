@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use heartwire_core::Instant;
 use heartwire_core::internal::Gcra;
 
+use crate::server::event::Refusal;
 use crate::server::limits::Admission;
 
 /// A rate with a burst: a token bucket that holds `burst` connections and is refilled with
@@ -49,6 +50,17 @@ pub(crate) enum AddressRefusal {
     /// Too many clients have connected lately, from all addresses together. One can connect after
     /// `retry_after`.
     AcceptRate { retry_after: Duration },
+}
+
+impl From<AddressRefusal> for Refusal {
+    fn from(refusal: AddressRefusal) -> Self {
+        match refusal {
+            AddressRefusal::Sessions => Self::AddressSessions,
+            AddressRefusal::AcceptRatePerAddress { .. } | AddressRefusal::AcceptRate { .. } => {
+                Self::ArrivalRate
+            }
+        }
+    }
 }
 
 /// A place among the clients of an address, to be returned with [`leave`](AddressCounts::leave)
@@ -142,8 +154,17 @@ impl AddressCounts {
     /// out.
     pub(crate) fn enter(&self, addr: IpAddr, now: Instant) -> Result<Entered, AddressRefusal> {
         let limits = self.limits();
-        let Admission { max_per_address, accept_rate_per_address, max_addresses, .. } = limits;
-        let take_of_all = || self.take_of_all(limits.accept_rate, now);
+        self.enter_with(addr, &limits, now, || self.take_of_all(limits.accept_rate, now))
+    }
+
+    fn enter_with(
+        &self,
+        addr: IpAddr,
+        limits: &Admission,
+        now: Instant,
+        take_of_all: impl FnOnce() -> Result<(), AddressRefusal>,
+    ) -> Result<Entered, AddressRefusal> {
+        let &Admission { max_per_address, accept_rate_per_address, max_addresses, .. } = limits;
         if max_per_address.is_none() && accept_rate_per_address.is_none() {
             take_of_all()?;
             return Ok(Entered { counted: false });
@@ -175,6 +196,29 @@ impl AddressCounts {
             }
         }
         Ok(Entered { counted: true })
+    }
+
+    /// Counts a connection from a balancer in the rate for all addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressRefusal::AcceptRate`].
+    pub(crate) fn enter_unknown(&self, now: Instant) -> Result<Entered, AddressRefusal> {
+        self.take_of_all(self.limits().accept_rate, now)?;
+        Ok(Entered { counted: false })
+    }
+
+    /// Counts the client of such a connection, whose address is known by now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`enter`](Self::enter), and only for the limits of its address.
+    pub(crate) fn enter_known(
+        &self,
+        addr: IpAddr,
+        now: Instant,
+    ) -> Result<Entered, AddressRefusal> {
+        self.enter_with(addr, &self.limits(), now, || Ok(()))
     }
 
     /// Counts a client from `addr` as gone.

@@ -19,6 +19,7 @@ use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::link::{LINGER, Parted};
 use crate::server::mailbox::{MAX_COMMANDS, Mailbox};
+use crate::server::proxy_header::{PROXY_HINT, looks_like_proxy};
 use crate::server::session::{Phase, Session};
 use crate::server::state::ShardState;
 use crate::server::tombstones::Tombstone;
@@ -282,9 +283,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             );
         } else if let (Reason::Protocol(violation), false) = (reason, gone.without_a_word) {
             let name = violation.name();
+            let is_header =
+                matches!(violation, Violation::UnknownType { header } if looks_like_proxy(&header));
+            let hint = if is_header { PROXY_HINT } else { "" };
             tracing::warn!(
-                session = %id, %peer, violation = name, "closed for a protocol error: {violation}"
+                session = %id, %peer, violation = name,
+                "closed for a protocol error: {violation}{hint}"
             );
+        } else if let (Reason::Proxy(fault), false) = (reason, gone.without_a_word) {
+            tracing::warn!(session = %id, %peer, "closed for its PROXY header: {fault}");
         } else {
             tracing::debug!(session = %id, %peer, "offline: {reason}");
         }
@@ -387,8 +394,6 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Shutdown
         | Reason::Unacknowledged
         | Reason::TakenOver
-        | Reason::Revoked(_)
-        | Reason::Expired(_)
         | Reason::Overflow
         | Reason::Done
         | Reason::Tls(_) => true,
@@ -405,6 +410,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::NotBack
         | Reason::ReplayFull
         | Reason::Rejected(_)
+        | Reason::Proxy(_)
         | Reason::Protocol(_) => false,
     }
 }

@@ -10,7 +10,7 @@ use super::hand_over::{Adoptee, HeldPlace, Newcomer};
 use super::{HANDSHAKES_PER_TURN, Shard};
 use crate::reason::Reason;
 use crate::server::CommandError;
-use crate::server::admission::addresses::{AddressRefusal, Entered};
+use crate::server::admission::addresses::Entered;
 use crate::server::agenda::Agenda;
 use crate::server::event::{Event, Refusal, SessionInfo};
 use crate::server::handler::{Commands as _, Handler};
@@ -82,16 +82,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.places() < before
     }
 
-    /// Admits a client that this shard accepted, unless its address is over its limits.
+    /// Admits a client that this shard accepted, unless its address is over its limits. Those of
+    /// the clients behind a balancer are looked at [later](super::relayed).
     fn admit(&mut self, stream: W::Socket, peer: SocketAddr, now: Instant) {
-        let entered = match self.state.handle.addresses().enter(peer.ip(), now) {
+        let addresses = self.state.handle.addresses();
+        let entered = if self.state.agenda.config.is_balancer(peer.ip()) {
+            // Its client's address is not known yet.
+            addresses.enter_unknown(now)
+        } else {
+            addresses.enter(peer.ip(), now)
+        };
+        let entered = match entered {
             Ok(entered) => entered,
             Err(refusal) => {
-                let cause = match refusal {
-                    AddressRefusal::Sessions => Refusal::AddressSessions,
-                    AddressRefusal::AcceptRatePerAddress { .. }
-                    | AddressRefusal::AcceptRate { .. } => Refusal::ArrivalRate,
-                };
+                let cause = refusal.into();
                 let admission = self.state.handle.places();
                 admission.leave();
                 let first = admission.refuse(now);
@@ -131,7 +135,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    fn refused(&mut self, cause: Refusal, first: bool) {
+    pub(super) fn refused(&mut self, cause: Refusal, first: bool) {
         self.state.handle.counters().refused.fetch_add(1, Relaxed);
         if first {
             let sessions = self.state.handle.count();
@@ -170,8 +174,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Newcomer::New(stream) => stream,
             Newcomer::Returning(returning) => {
                 if let Some(id) = self.take_in(*returning, place) {
-                    // The tokens may have changed while it was on its way.
-                    self.look_at(id.slot(), self.state.agenda.world.wall_secs());
                     self.state.agenda.resuming.push_back(id);
                 }
                 return;
@@ -179,7 +181,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         let Some((id, failed)) = self.open(stream, place.peer, &mut place.entered) else { return };
         self.state.handle.counters().accepted.fetch_add(1, Relaxed);
-        if self.state.agenda.config.online_at_once && self.state.handle.tls().is_none() {
+        let is_handshaking =
+            self.state.find(id).is_some_and(|(session, _)| session.link.is_handshaking());
+        if self.state.agenda.config.online_at_once && !is_handshaking {
             self.state.agenda.pending += 1;
             self.go_online(id.slot(), None);
         } else {
@@ -215,6 +219,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 tracing::error!(%peer, "cannot begin with TLS: {error}");
                 failed = Some(Reason::Tls(TlsError(TlsFault::Local)));
             }
+        }
+        if config.is_balancer(peer.ip()) {
+            session.link.expect_header(now);
         }
         // Register with the poller first: the handler may send more than the socket takes.
         let (id, slot) = (session.id, session.slot());

@@ -1,5 +1,6 @@
 //! The configuration of a shard.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use heartwire_core::internal::v1::RESUMABLE_BEAT_LEN;
@@ -9,6 +10,7 @@ use heartwire_core::{Protocol, Settings};
 use crate::server::agenda::Held;
 use crate::server::config::{Protocols, ServerConfig};
 use crate::server::link::TlsTimeouts;
+use crate::server::network::Network;
 use crate::server::resume::Resume;
 
 /// Settings that all shards of a server share.
@@ -33,12 +35,19 @@ pub(in crate::server) struct ShardConfig {
     /// A name is no identity.
     pub(in crate::server) many_per_name: bool,
     pub(in crate::server) resume: Option<Resume>,
+    /// Where connections come from that begin with a header of the PROXY protocol.
+    proxy_from: Box<[Network]>,
 }
 
 impl ShardConfig {
     /// The settings of a new connection. A refused client gets nothing on v0, not even a beat.
     pub(in crate::server) fn settings(&self, is_refused: bool) -> Settings {
         if is_refused { self.settings.protocol(Protocol::V1Only) } else { self.settings }
+    }
+
+    /// Whether connections from this address begin with a header of the PROXY protocol.
+    pub(in crate::server) fn is_balancer(&self, addr: IpAddr) -> bool {
+        self.proxy_from.iter().any(|network| network.contains(addr))
     }
 
     /// The receive low-water mark of a session on v1, which a write of `wake_bytes` just reaches.
@@ -63,6 +72,7 @@ impl ShardConfig {
             stale_after: config.admission.stale_after,
             many_per_name: config.admission.many_per_name,
             resume: config.resume,
+            proxy_from: config.proxy_from.clone().into(),
         }
     }
 }

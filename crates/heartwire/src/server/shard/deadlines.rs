@@ -7,7 +7,7 @@ use heartwire_core::{Instant, Verdict, Violation};
 
 use super::Shard;
 use super::traffic::Arrival;
-use crate::reason::Reason;
+use crate::reason::{ProxyFault, Reason};
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::session::{Phase, Standing};
@@ -101,8 +101,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Checks the deadlines of TLS. False if the session's own deadlines do not apply: during the
-    /// TLS handshake, or after TLS took too long.
+    /// Checks the deadlines of a balancer's header and of TLS. False if the session's own deadlines
+    /// do not apply: during the header and the TLS handshake, or after one of them took too long.
     fn judge_tls(&mut self, slot: u32, now: Instant) -> bool {
         if self.state.live(slot).is_some_and(|(session, agenda)| agenda.is_tls_late(session, now)) {
             self.read_first(slot);
@@ -112,6 +112,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // The client may have sent the rest, or had to wait for this end.
             if self.is_late || (session.is_unread && session.link.has_news()) {
                 session.link.excuse_tls(now);
+            } else if session.link.expects_header() {
+                agenda.end(session, Reason::Proxy(ProxyFault::Slow));
+                return false;
             } else {
                 self.end_by_tls(slot, TlsFault::TooSlow, &TlsFault::TooSlow);
                 return false;

@@ -44,14 +44,24 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         peer: SocketAddr,
         cause: Refusal,
     ) -> Option<W::Socket> {
-        if self.refused.len() >= MAX_REFUSED || self.state.agenda.config.online_at_once {
+        if !self.has_room_for_refused() {
             return Some(stream);
         }
         let (id, failed) = self.open(stream, peer, &mut None)?;
-        let until = self.state.find(id)?.0.since.saturating_add(HELD_FOR);
-        self.refused.push_back(Refused { id, cause, until });
+        self.note_refused(id, cause);
         self.begin(id.slot(), failed);
         None
+    }
+
+    pub(super) fn has_room_for_refused(&self) -> bool {
+        self.refused.len() < MAX_REFUSED && !self.state.agenda.config.online_at_once
+    }
+
+    /// Keeps a session without a place, to tell its client why it is refused.
+    pub(super) fn note_refused(&mut self, id: SessionId, cause: Refusal) {
+        let Some((session, _)) = self.state.find(id) else { return };
+        let until = session.since.saturating_add(HELD_FOR);
+        self.refused.push_back(Refused { id, cause, until });
     }
 
     /// Tells a client that has said HELLO why it is refused.

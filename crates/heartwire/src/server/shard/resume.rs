@@ -56,10 +56,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     ) -> Option<ResumeOffer> {
         let (session, agenda) = self.state.at(slot)?;
         let resume = agenda.config.resume?;
-        let link = &session.link;
-        let is_private = link.is_secure() || link.peer().ip().to_canonical().is_loopback();
         let agreed = offer?.agree(resume.offer());
-        (is_private || resume.in_the_clear).then_some(agreed)
+        (session.link.is_private() || resume.in_the_clear).then_some(agreed)
     }
 
     /// Makes a new session one that can be resumed. Returns how, for the client.
@@ -135,9 +133,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn send_back(&mut self, id: SessionId, shard: usize) {
         let Some((session, _)) = self.state.find(id) else { return };
         let Some((identity, applicant)) = session.wait_no_more() else { return };
-        let grant = self.state.agenda.grants.get(id.slot());
         let Some(link) = self.remove_newcomer(id.slot()) else { return };
-        let returning = Box::new(Returning { link, identity, applicant, grant });
+        let returning = Box::new(Returning { link, identity, applicant });
         if let Some(id) = self.hand_back(returning, shard) {
             let detail = "the session is busy";
             self.reject(id.slot(), ByeCode::Full, RetryHint::AtWill, detail);
@@ -286,7 +283,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         skip: usize,
         now: Instant,
     ) {
-        let grant = self.state.agenda.grants.get(slot);
         let Some(mut link) = self.remove_newcomer(slot) else { return };
         let handle = self.state.handle.clone();
         let Some((session, agenda)) = self.state.find(wanted) else { return };
@@ -302,7 +298,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.state.close(old.cut(), true);
         let Some((session, agenda)) = self.state.find(wanted) else { return };
         let slot = session.slot();
-        agenda.grants.set(slot, grant, now, agenda.world.wall_secs());
         let stream = session.link.stream.as_mut();
         let registered = stream.map_or(Ok(()), |stream| agenda.world.register(stream, slot));
         session.link_number = resuming.link;

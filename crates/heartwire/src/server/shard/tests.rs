@@ -3,7 +3,6 @@
 
 mod accept_rate;
 mod backpressure;
-mod cause;
 mod coalescing;
 mod commands;
 mod deadlines;
@@ -16,6 +15,7 @@ mod liveness;
 mod measured;
 mod names;
 mod promises;
+mod relayed;
 mod resume;
 mod shutdown;
 #[cfg(feature = "tls")]

@@ -16,8 +16,9 @@ use crate::reason::Reason;
 use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
+use crate::server::proxy_header::PROXY_HINT;
 use crate::server::session::{Phase, Session, Standing};
-use crate::tls::{Received, TlsError, TlsFailure, TlsFault};
+use crate::tls::{PROXY_HEADER, Received, TlsError, TlsFailure, TlsFault};
 use crate::world::{Break, ServerWorld, Socket};
 
 /// Maximum number of reads from one session before the others get their turn. A read that fills the
@@ -143,6 +144,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return Read::Later;
         }
         let was_handshaking = session.link.is_handshaking();
+        if was_handshaking && session.link.expects_header() {
+            return if self.read_header(slot) { self.read_once(slot, arrival) } else { Read::All };
+        }
         if was_handshaking && !session.link.has_answered() {
             let Some(left) = self.handshakes_left.checked_sub(1) else { return Read::Later };
             self.handshakes_left = left;
@@ -190,19 +194,23 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let reason = Reason::Tls(TlsError(fault));
         if !session.link.ends_without_a_word(&reason) {
-            tracing::warn!(peer = %session.link.peer(), "closed by TLS: {why}");
+            let is_header = matches!(fault, TlsFault::NotTls { looks_like: Some(PROXY_HEADER) });
+            let hint = if is_header { PROXY_HINT } else { "" };
+            tracing::warn!(peer = %session.link.peer(), "closed by TLS: {why}{hint}");
         }
         agenda.lose_link(session, reason);
     }
 
-    /// Continues after bytes of the TLS handshake. When that ends, the connection begins.
-    fn go_on_with_handshake(&mut self, slot: u32) {
+    /// Continues after a balancer's header or bytes of the TLS handshake. When both have ended, the
+    /// connection begins.
+    pub(super) fn go_on_with_handshake(&mut self, slot: u32) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if session.link.wants_write() {
             agenda.flush_later(session);
         }
         if session.link.is_handshaking() {
-            return;
+            // TLS has another deadline than the header.
+            return agenda.arm(session);
         }
         let settings = agenda.config.settings(session.is_refused());
         session.link.connection = Connection::new(settings, agenda.world.now());

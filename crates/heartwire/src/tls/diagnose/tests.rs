@@ -24,6 +24,7 @@ fn a_protocol_is_known_by_its_first_bytes() {
         (b"HTTP/1.1 400 Bad Request\r\n", Some(Some("HTTP"))),
         (b"SSH-2.0-OpenSSH_9.6\r\n", Some(Some("SSH"))),
         (b"PROXY TCP4 ", Some(Some("a PROXY protocol header"))),
+        (b"\r\n\r\n\0\r\nQUIT\n", Some(Some("a PROXY protocol header"))),
         (b"hello", Some(None)),
         // A ClientHello, an alert, and nothing yet.
         (&[0x16, 3, 1, 2, 0], None),

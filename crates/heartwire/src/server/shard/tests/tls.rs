@@ -1,5 +1,6 @@
 //! Clients with TLS: those that have waited too long, and timeouts.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
@@ -9,7 +10,7 @@ use super::{v0, v1};
 use crate::Reason;
 use crate::server::limits::{Admission, Limits};
 use crate::server::rig::Rig;
-use crate::server::{Protocols, ServerConfig, SessionId};
+use crate::server::{Event, Protocols, ServerConfig, SessionId};
 use crate::tls::{
     ClientTls, MIN_READ_LEN, Received, ServerTls, SharedServerTls, TlsError, TlsFault, TlsSession,
 };
@@ -188,6 +189,42 @@ fn a_handshake_has_its_time_and_no_more() {
     rig.expect_nothing();
     // Others are not concerned.
     Client::online(&mut rig, session());
+}
+
+#[test]
+fn tls_begins_behind_a_balancers_header_and_so_does_its_time() {
+    const HEADER: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 7400\r\n";
+    let here = IpAddr::from([127, 0, 0, 1]);
+    let (mut rig, session) =
+        secured_by(|tls| v0().tls_with_timeout(tls, ms(2_000)).proxy_from([here.into()]));
+    let mut client = Client::new(&rig.door.connect(), session());
+    rig.pass(ms(5_000));
+    client.socket.send(HEADER);
+    rig.pass(ms(1_990));
+    let last = client.shaken_hands(&mut rig);
+    client.socket.send(&last);
+    rig.run();
+    assert!(
+        matches!(rig.next(), Event::Online { peer, .. } if peer.to_string() == "192.0.2.7:4711")
+    );
+    // The first bytes of TLS come with the header.
+    let mut client = Client::new(&rig.door.connect(), session());
+    let first = client.records(b"");
+    client.socket.send(&[HEADER, &first].concat());
+    rig.run();
+    client.protocol.send(&client.socket.take_written());
+    client.tls.read(&mut client.protocol, &mut vec![0; MIN_READ_LEN]).unwrap();
+    let last = client.records(b"");
+    client.socket.send(&last);
+    rig.run();
+    assert!(matches!(rig.next(), Event::Online { .. }));
+    let slow = rig.door.connect();
+    rig.pass(ms(1_000));
+    slow.send(HEADER);
+    rig.pass(ms(1_990));
+    assert_eq!(rig.count("tls"), 0);
+    rig.pass(ms(14));
+    assert_eq!((rig.count("tls"), rig.count("proxy")), (1, 0));
 }
 
 #[test]

@@ -242,7 +242,7 @@ impl Refusal {
     }
 }
 
-/// One session in a [list](super::Handle::list).
+/// One session in a [list](super::Handle::list) or a [page](super::Handle::query).
 #[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SessionInfo {
@@ -258,7 +258,8 @@ pub struct SessionInfo {
     pub protocol: &'static str,
     /// Whether the connection is encrypted.
     pub is_secure: bool,
-    /// Time since the last byte from the client.
+    /// Time since the last byte from the client. If that is longer than the client's interval, a
+    /// beat may wait in the kernel, and the kernel was asked, which knows it to a few milliseconds.
     pub silence: Duration,
     /// The client's interval, as far as it is known.
     pub interval: Option<Duration>,

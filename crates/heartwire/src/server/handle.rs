@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use heartwire_core::internal::codec;
 use heartwire_core::v1::RetryHint;
-use tokio::sync::mpsc;
 
 use super::admission::addresses::AddressCounts;
 use super::admission::denials::Denials;
@@ -13,7 +12,6 @@ use super::admission::names::Names;
 use super::admission::pending::MaxPending;
 use super::auth::Tokens;
 use super::error::CommandError;
-use super::event::SessionInfo;
 use super::histograms::{Histograms, Measured};
 use super::id::SessionId;
 use super::limits::Admission;
@@ -163,39 +161,6 @@ impl Handle {
         self.0.away.get()
     }
 
-    /// All sessions, in no particular order, once every shard has had its next turn. Shards that
-    /// are too busy to take the command are left out.
-    pub async fn list(&self) -> Vec<SessionInfo> {
-        let mut replies = self.ask_for_lists();
-        let mut all = Vec::new();
-        while let Some(list) = replies.recv().await {
-            all.extend(list);
-        }
-        all
-    }
-
-    /// [`list`](Self::list) for threads without an async runtime: it blocks the thread. Do not call
-    /// it from a [`Handler`](super::Handler), whose own shard would wait for itself.
-    ///
-    /// # Panics
-    ///
-    /// In an async task of tokio, as tokio's own blocking functions do.
-    #[must_use]
-    pub fn blocking_list(&self) -> Vec<SessionInfo> {
-        let mut replies = self.ask_for_lists();
-        core::iter::from_fn(|| replies.blocking_recv()).flatten().collect()
-    }
-
-    /// Asks every shard for its sessions. The replies end when all have replied or ended.
-    fn ask_for_lists(&self) -> mpsc::UnboundedReceiver<Vec<SessionInfo>> {
-        let (reply, replies) = mpsc::unbounded_channel();
-        for mailbox in &self.0.mailboxes {
-            // A shard that takes no command sends no reply, so there is nothing to wait for.
-            let _ = mailbox.post(Command::List { reply: reply.clone() });
-        }
-        replies
-    }
-
     /// The server's counters since it started.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -329,6 +294,11 @@ impl Handle {
 
     pub(super) fn places(&self) -> &Places {
         &self.0.places
+    }
+
+    /// What each shard alone counts.
+    pub(super) fn shards(&self) -> &[ShardCounters] {
+        &self.0.shards
     }
 
     /// What a shard alone counts.

@@ -19,8 +19,8 @@ pub struct Histograms {
     /// Round trips of sessions on protocol v1: after each read that brought beats, the one that is
     /// known then (see [`LinkState::rtt`](crate::LinkState::rtt)).
     pub round_trip: Histogram,
-    /// Times between arrivals of an online client's bytes. Of beats that were read together, because
-    /// they waited in the kernel, only the last one's arrival is known: each counts with their mean.
+    /// Times between arrivals of an online client's bytes. Of beats that waited in the kernel and
+    /// were read together only the last one's arrival is known: each counts with their mean.
     pub gap: Histogram,
 }
 

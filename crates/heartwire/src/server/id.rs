@@ -1,6 +1,7 @@
 //! Session ids, which are never reused.
 
 use core::fmt;
+use core::str::FromStr;
 
 /// Maximum number of shards of one server.
 pub(super) const MAX_SHARDS: usize = 1 << 8;
@@ -33,6 +34,11 @@ impl SessionId {
         u32::try_from(self.0 & u64::from(MAX_SLOTS - 1)).unwrap_or(u32::MAX)
     }
 
+    /// Its shard and slot as one number: each session is at its place for all its life.
+    pub(super) fn place(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn generation(self) -> u32 {
         u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
     }
@@ -50,6 +56,37 @@ impl fmt::Display for SessionId {
         write!(f, "{}-{}-{}", self.shard(), self.slot(), self.generation())
     }
 }
+
+/// An id as [`Display`](fmt::Display) writes it.
+impl FromStr for SessionId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let mut parts = text.split('-').map(str::parse::<u32>);
+        let (Some(Ok(shard)), Some(Ok(slot)), Some(Ok(generation)), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(NotAnId);
+        };
+        let shard = u8::try_from(shard).map_err(|_| NotAnId)?;
+        let id = Self::new(shard, slot, generation);
+        // Neither a slot that is too high, nor another way of writing it.
+        if slot < MAX_SLOTS && id.to_string() == text { Ok(id) } else { Err(NotAnId) }
+    }
+}
+
+/// A text that is no [`SessionId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a session's id is three numbers with hyphens, such as 0-17-3")
+    }
+}
+
+impl core::error::Error for NotAnId {}
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use heartwire_core::v1::RetryHint;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::CommandError;
 use super::admission::Claimant;
-use super::event::SessionInfo;
 use super::id::SessionId;
 use super::sender::Room;
+use super::survey::Survey;
 
 /// Maximum number of commands that wait for one shard. A shard takes as many in one turn, so the
 /// queue is full only while the shard is paused or flooded.
@@ -62,9 +61,7 @@ pub(super) enum Command {
         id: SessionId,
         claimant: Claimant,
     },
-    List {
-        reply: UnboundedSender<Vec<SessionInfo>>,
-    },
+    Survey(Survey),
 }
 
 /// The sending end, shared by all threads.

@@ -36,6 +36,7 @@ mod error;
 mod event;
 mod handle;
 mod handler;
+mod heat;
 mod histograms;
 mod id;
 mod inbox;
@@ -48,6 +49,7 @@ mod outbound;
 #[cfg(unix)]
 mod passed;
 mod proxy_header;
+mod query;
 mod reactor;
 mod receipts;
 mod resume;
@@ -59,6 +61,7 @@ mod sessions;
 mod shard;
 mod state;
 mod stats;
+mod survey;
 mod tombstones;
 
 use core::net::SocketAddr;
@@ -83,11 +86,13 @@ pub use error::{CommandError, ServerError};
 pub use event::{Agreed, Event, LastConnection, SessionInfo};
 pub use handle::Handle;
 pub use handler::{Control, Handler};
+pub use heat::Heat;
 pub use histograms::{Histogram, Histograms};
-pub use id::SessionId;
+pub use id::{NotAnId, SessionId};
 pub use network::{Network, NetworkError};
 #[cfg(unix)]
 pub use passed::passed_sockets;
+pub use query::{Page, Query, Sort};
 pub use receipts::Receipt;
 pub use resume::Resume;
 pub use sender::Sender;

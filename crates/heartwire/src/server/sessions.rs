@@ -68,6 +68,13 @@ impl<S> Sessions<S> {
         Some(session)
     }
 
+    pub(super) fn get(&self, index: u32) -> Option<&Session<S>> {
+        match self.slots.get(as_index(index))? {
+            Slot::Occupied(session) => Some(session),
+            Slot::Vacant { .. } | Slot::Retired => None,
+        }
+    }
+
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Session<S>> {
         match self.slots.get_mut(as_index(index))? {
             Slot::Occupied(session) => Some(session),
@@ -88,6 +95,11 @@ impl<S> Sessions<S> {
             Slot::Occupied(session) => Some(session),
             Slot::Vacant { .. } | Slot::Retired => None,
         })
+    }
+
+    /// The number of slots that were ever used.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     pub(super) const fn len(&self) -> usize {

@@ -19,6 +19,7 @@ mod progress;
 pub(super) mod refused;
 mod relayed;
 mod resume;
+mod survey;
 mod traffic;
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -46,6 +47,7 @@ use super::receipts::Receipts;
 use super::sessions::Sessions;
 use super::state::ShardState;
 use super::stats::ShardCounters;
+use super::survey::Survey;
 use crate::tls::MIN_READ_LEN;
 use crate::world::{Break, ServerWorld};
 
@@ -151,6 +153,8 @@ pub struct Shard<W: ServerWorld, H> {
     one_by_one: VecDeque<(Instant, SessionId)>,
     /// Ended sessions whose sockets wait for their clients to close, the oldest first.
     lingering: VecDeque<SessionId>,
+    /// What the application wants to know of many sessions; the first one has begun.
+    surveys: VecDeque<Survey>,
 }
 
 /// The handler of a shard, and the waker of the shard.
@@ -229,6 +233,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             commands_left: 0,
             one_by_one: VecDeque::new(),
             lingering: VecDeque::new(),
+            surveys: VecDeque::new(),
         })
     }
 
@@ -252,6 +257,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.resume_clients();
             self.handle_commands();
         }
+        self.go_on_with_surveys();
         self.accept_clients();
         self.handle_timeouts();
         self.end_refused();
@@ -291,6 +297,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let deadline = deadline.into_iter().flatten().min();
         // A handler that answers an `Offline` queues bytes after the flush of a turn.
         let has_work = !agenda.ending.is_empty()
+            || !self.surveys.is_empty()
             || !agenda.unflushed.is_empty()
             || !agenda.unread_resumable.is_empty()
             || !agenda.resuming.is_empty()

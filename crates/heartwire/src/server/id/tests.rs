@@ -39,3 +39,15 @@ fn an_id_reads_as_shard_slot_and_use() {
 fn every_shard_has_an_id_of_its_own() {
     assert_eq!(SessionId::new(u8::MAX, 0, 0).shard(), MAX_SHARDS - 1);
 }
+
+#[test]
+fn an_id_is_read_as_it_is_written_and_in_no_other_way() {
+    for id in [(0, 0, 0), (255, MAX_SLOTS - 1, u32::MAX)] {
+        let id = SessionId::new(id.0, id.1, id.2);
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+    let too_high = format!("0-{MAX_SLOTS}-0");
+    for text in ["", "0-0", "0-0-0-0", "0-0-00", "+0-0-0", "256-0-0", "0-0-x", &too_high] {
+        assert_eq!(text.parse::<SessionId>(), Err(NotAnId), "{text}");
+    }
+}

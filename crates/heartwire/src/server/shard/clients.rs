@@ -12,7 +12,7 @@ use crate::reason::Reason;
 use crate::server::CommandError;
 use crate::server::admission::addresses::Entered;
 use crate::server::agenda::Agenda;
-use crate::server::event::{Event, Refusal, SessionInfo};
+use crate::server::event::{Event, Refusal};
 use crate::server::handler::{Commands as _, Handler};
 use crate::server::id::SessionId;
 use crate::server::listener::Accepted;
@@ -267,9 +267,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     // A broadcast is expensive; the other commands run in the next turn.
                     break;
                 }
-                Command::List { reply } => {
-                    let _ = reply.send(self.list());
-                }
+                Command::Survey(survey) => self.begin_survey(survey),
                 Command::TakeOver { id } => self.take_over(id),
                 Command::Welcome { id } => self.welcome_waiting(id),
                 Command::Replaced { id } => self.replace_waiting(id),
@@ -300,28 +298,5 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if let (CommandError::Full, Some((session, agenda))) = (error, self.state.find(id)) {
             agenda.end(session, Reason::Overflow);
         }
-    }
-
-    fn list(&self) -> Vec<SessionInfo> {
-        let now = self.state.agenda.world.now();
-        let live = self.state.sessions.iter().filter(|session| session.phase().is_online());
-        live.map(|session| SessionInfo {
-            id: session.id,
-            peer: session.link.peer(),
-            away_within: session.away().map(|away| away.until.saturating_since(now)),
-            age: now.saturating_since(session.since),
-            protocol: if session.link.speaks_v1() { "v1" } else { "v0" },
-            is_secure: session.link.is_secure(),
-            silence: session.link.silence(now),
-            interval: session.link.connection.policy().peer_interval(),
-            timeout: session.link.connection.policy().timeout(),
-            due: session.link.due(now).filter(|_| !session.is_away()),
-            beats: session.beats,
-            queued: session.queued(),
-            name: session.identity().map(|identity| identity.name.clone()),
-            epoch: session.identity().map_or(0, |identity| identity.epoch),
-            link_state: session.link.connection.link_state(now).filter(|_| !session.is_away()),
-        })
-        .collect()
     }
 }

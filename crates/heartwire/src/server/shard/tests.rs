@@ -18,6 +18,7 @@ mod promises;
 mod relayed;
 mod resume;
 mod shutdown;
+mod survey;
 #[cfg(feature = "tls")]
 mod tls;
 

@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::connect::{self, ConnectArgs};
 use crate::demo::{self, DemoArgs};
 use crate::exit::HELP;
+use crate::health::{self, HealthArgs};
 use crate::plan::{self, PlanArgs};
 use crate::serve::{self, ServeArgs};
 #[cfg(unix)]
@@ -81,6 +82,9 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand, after_help = tunnel::EXAMPLES)]
     Tunnel(TunnelCommand),
+    /// Ask a server (serve --http) whether it is ready for clients, or alive.
+    #[command(after_help = health::EXAMPLES)]
+    Health(HealthArgs),
     /// Run a 10-second demo: a server detects that one of its clients is frozen.
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),

@@ -43,6 +43,14 @@ const PRINT_WITHIN: Duration = Duration::from_secs(1);
 /// For reading the remaining events when nothing more is printed.
 const LOOK_WITHIN: Duration = Duration::from_millis(100);
 
+/// Checks the options and the files that they name.
+pub(crate) fn check(args: &ConnectArgs) -> anyhow::Result<()> {
+    let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
+    protocol(args)?;
+    config(args, tls).map(drop)?;
+    Ok(())
+}
+
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     memory::keep_freed();
     let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;

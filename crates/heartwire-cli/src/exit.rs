@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use heartwire::server::ServerError;
 
+use crate::http_client::HttpError;
+
 /// How the program ended; `--help` explains it, see [`HELP`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -24,11 +26,11 @@ pub(crate) enum Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done: stopped by a signal, or the reader of standard output has exited (serve then goes on)
-  1  other failures
+  1  other failures; health: the server is not ready, or not alive
   2  invalid arguments, or settings that contradict each other
   3  serve could not listen on an address
   4  connect could not connect, was rejected, or lost the connection, and does not retry; or it was
-     stopped, and the server had not acknowledged all of the input
+     stopped, and the server had not acknowledged all of the input; health: no answer
   5  connect declared the server dead, and does not retry
   6  plan found no settings that meet the target of --within
   7  plan --check: a fault is never detected, or healthy connections or sessions are ended
@@ -43,9 +45,15 @@ impl Exit {
         if error.is::<Impossible>() {
             return Self::Impossible;
         }
+        if error.is::<crate::serve::CannotServe>() {
+            return Self::CannotListen;
+        }
         #[cfg(unix)]
         if error.is::<crate::tunnel::CannotListen>() {
             return Self::CannotListen;
+        }
+        if error.is::<HttpError>() {
+            return Self::CannotConnect;
         }
         match error.downcast_ref::<ServerError>() {
             Some(ServerError::Bind { .. }) => Self::CannotListen,

@@ -3,18 +3,22 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod checked;
 mod connect;
 mod demo;
 #[cfg(test)]
 mod documented;
 mod environment;
 mod exit;
+mod health;
+mod http_client;
 mod log;
 mod memory;
 mod options;
 mod output;
 mod plan;
 mod serve;
+mod settings;
 mod shell;
 mod signals;
 mod stdin;
@@ -33,30 +37,33 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use args::{Cli, Command};
-use environment::Environment;
 use exit::{Exit, Usage};
 use log::{JsonLog, Limit, Log};
+use settings::Settings;
 use values::Format;
 
 fn main() -> ExitCode {
     let line: Vec<OsString> = env::args_os().collect();
-    let (cli, environment) = environment::parse(&line).unwrap_or_else(|error| error.exit());
+    let (cli, settings) = match settings::parse(&line) {
+        Ok(parsed) => parsed,
+        Err(refused) => return refused.exit().into(),
+    };
     let format = format(&cli.command);
     if let Err(error) = output::start_stderr(format) {
         output::complain(&anyhow::Error::new(error).context("cannot start a thread"));
         return Exit::Failure.into();
     }
-    let exit = run(cli, format, &environment);
+    let exit = run(cli, format, &settings);
     output::flush_stderr();
     exit.into()
 }
 
-fn run(cli: Cli, format: Format, environment: &Environment) -> Exit {
+fn run(cli: Cli, format: Format, settings: &Settings) -> Exit {
     let filter = match EnvFilter::try_new(cli.log_level()) {
         Ok(filter) => filter,
         Err(error) => {
             let why = format!("--log-level cannot be `{}`: {error}", cli.log_level());
-            return fail(&Usage(why).into(), environment);
+            return fail(&Usage(why).into(), settings);
         }
     };
     let limit = Limit::default();
@@ -67,27 +74,32 @@ fn run(cli: Cli, format: Format, environment: &Environment) -> Exit {
         .with((format == Format::Json).then_some(JsonLog))
         .with(limit.clone())
         .init();
-    if !environment.overridden.is_empty() {
-        let variables = environment.overridden.join(", ");
-        tracing::info!(%variables, "options on the command line exclude these variables");
+    if let Some(options) = settings.overridden() {
+        tracing::info!(%options, "other options exclude these, which are set as well");
     }
-    let outcome = match cli.command {
-        Command::Serve(args) => serve::run(&args),
-        Command::Connect(args) => connect::run(&args),
-        #[cfg(unix)]
-        Command::Tunnel(command) => tunnel::run(&command),
-        Command::Demo(args) => demo::run(&args),
-        Command::Plan(args) => plan::run(&args),
-        Command::Completions { shell } => shell::completions(shell),
-        Command::Man { directory } => shell::man(directory.as_deref()),
-    };
+    let outcome =
+        checked::run(&cli.command, settings, format).unwrap_or_else(|| run_command(cli.command));
     limit.tell();
     outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {
             return Exit::Success;
         }
-        fail(&error, environment)
+        fail(&error, settings)
     })
+}
+
+fn run_command(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Connect(args) => connect::run(&args),
+        #[cfg(unix)]
+        Command::Tunnel(command) => tunnel::run(&command),
+        Command::Health(args) => health::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { directory } => shell::man(directory.as_deref()),
+    }
 }
 
 /// The format of all that the command prints, on either stream.
@@ -96,17 +108,20 @@ fn format(command: &Command) -> Format {
         Command::Serve(args) => args.format.format(),
         Command::Connect(args) => args.format.format(),
         Command::Plan(args) => args.format.format(),
+        Command::Health(args) => args.format.format(),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::format(command),
         Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Format::Text,
     }
 }
 
-fn fail(error: &anyhow::Error, environment: &Environment) -> Exit {
+fn fail(error: &anyhow::Error, settings: &Settings) -> Exit {
     output::complain(error);
     // A setting that contradicts another may be one that the user does not see.
-    if error.is::<Usage>() && !environment.used.is_empty() {
-        output::inform(environment.said());
+    if error.is::<Usage>()
+        && let Some(said) = settings.said(&error.to_string())
+    {
+        output::inform(said);
     }
     Exit::of(error)
 }

@@ -16,9 +16,7 @@ use anyhow::Context;
 
 pub(crate) use escape::{PREVIEW_LEN, preview, shown_on_terminal};
 pub(crate) use fields::Millis;
-#[cfg(test)]
-pub(crate) use line::timed_json;
-pub(crate) use line::{render, to_json};
+pub(crate) use line::{render, timed_json, to_json};
 pub(crate) use message::Message;
 pub(crate) use sink::{Queue, Sink, Target};
 pub(crate) use stderr::{

@@ -4,6 +4,7 @@ mod answers;
 mod args;
 mod commands;
 mod feed;
+mod http;
 mod left_out;
 mod lines;
 mod listening;
@@ -22,7 +23,7 @@ use heartwire::server::{Control, Event, Handler, Protocols, Resume, Server, Serv
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::exit::{Exit, Usage};
 use crate::output::{Sink, Target, inform, start_stdout, warn};
@@ -31,10 +32,12 @@ use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs, ServeTlsArgs};
 use args::{EventKind, LimitArgs, ServeData};
+pub(crate) use http::CannotServe;
 
 use answers::Answers;
 use commands::Commands;
 use feed::Feed;
+use http::{Http, Observer, Settings};
 use lines::Line;
 use listening::Listening;
 
@@ -47,17 +50,42 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// For printing the last events when all sessions are closed; within the same time.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
 
+/// For readers of events over HTTP to take the last ones; within the same time.
+const CLOSE_HTTP_WITHIN: Duration = Duration::from_millis(250);
+
+/// What a server is started with: all that its options and the files that they name can have wrong
+/// is found out here.
+struct Prepared {
+    tokens: Option<Tokens>,
+    tls: Option<SharedServerTls>,
+    config: ServerConfig,
+}
+
+impl Prepared {
+    fn new(args: &ServeArgs) -> anyhow::Result<Self> {
+        check_protocol(args)?;
+        let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
+        let tls = load_tls(&args.tls)?;
+        let config = config(args, tokens.clone())?;
+        let config = match &tls {
+            Some(tls) => config.tls(tls.clone()),
+            None => config,
+        };
+        Ok(Self { tokens, tls, config })
+    }
+}
+
+/// Checks the options and the files that they name.
+pub(crate) fn check(args: &ServeArgs) -> anyhow::Result<()> {
+    Prepared::new(args)?;
+    http::check(&args.http)
+}
+
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
-    check_protocol(args)?;
-    let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
-    let tls = load_tls(&args.tls)?;
+    let Prepared { tokens, tls, config } = Prepared::new(args)?;
     let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.are_all_for_one_name());
-    let mut config = config(args, tokens.clone())?;
-    if let Some(tls) = &tls {
-        config = config.tls(tls.clone());
-    }
     // Before the first client, which might take the last descriptor, and before the first line,
     // whose reader might send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -72,6 +100,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         Target::Stdout,
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
+    let http = Http::start(&args.http)?;
     let on_data = args.on_data;
     let threads = args.threads.map_or_else(processors, usize::from);
     // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.
@@ -82,19 +111,28 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         answers: Answers::new(args.limits.max_buffered / threads),
         printed: args.events.clone(),
         output: output.clone(),
+        http: http.as_ref().map(Http::observer),
         _runs: runs.clone(),
     })?;
     drop(runs);
     if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
         warn(warning);
     }
-    let listening = Listening::new(args, &server, open_files, own_tokens)?;
+    let mut listening = Listening::new(args, &server, open_files, own_tokens)?;
+    if let Some(http) = &http {
+        let policy = args.policy.policy(Side::Server)?;
+        let (max_sessions, drain) = (args.limits.max_sessions, args.drain);
+        let settings = Settings { policy, max_sessions, shards: threads, drain };
+        http.started(server.handle().clone(), settings);
+        listening.add_http(http.address());
+    }
     output.put(|feed| feed.push_line(Line::Listening(listening)));
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
     }
 
     let exit = runtime.block_on(async {
+        let mut by_http = false;
         let exit = tokio::select! {
             _ = ended.recv() => Exit::Success,
             () = stop.signal() => Exit::Success,
@@ -102,12 +140,17 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
                 warn("stopping, because the reader of the events has exited");
                 Exit::Failure
             }
+            () = http::drained(http.as_ref()) => {
+                by_http = true;
+                Exit::Success
+            }
         };
-        let by = Instant::now() + args.drain.saturating_add(CLOSE_WITHIN);
-        server.handle().shutdown();
+        let drain = http.as_ref().map_or(args.drain, |http| http.drain(args.drain));
+        let by = Instant::now() + drain.saturating_add(CLOSE_WITHIN);
+        server.handle().shutdown_within(drain);
         tokio::select! {
             _ = ended.recv() => {}
-            () = stop.signal() => {
+            () = stop.signal_after(by_http) => {
                 warn("stopped at once by a second signal");
                 return Ok(exit);
             }
@@ -118,6 +161,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         }
         let stopped = Line::Stopped { stats: Box::new(server.handle().stats()) };
         output.put(|feed| feed.push_last(stopped));
+        if let Some(http) = &http {
+            let close = http.close(Line::Stopped { stats: Box::new(server.handle().stats()) });
+            // The last events matter less than the end.
+            let _ = timeout(CLOSE_HTTP_WITHIN, close).await;
+        }
         tokio::select! {
             _ = output.close() => server.join()?,
             () = stop.signal() => warn("stopped at once by a second signal"),
@@ -264,7 +312,7 @@ pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, U
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }
 
-/// The files that SIGHUP reads again. Sessions stay.
+/// The files that SIGHUP reads again.
 #[derive(Clone)]
 struct Files {
     tokens: Option<(Tokens, PathBuf)>,
@@ -314,7 +362,10 @@ fn reload_tls(tls: &SharedServerTls) {
 
 fn reload_tokens(tokens: &Tokens, path: &Path) {
     match tokens.reload(path) {
-        Ok(()) => inform(format_args!("read {} again", path.display())),
+        Ok(()) => inform(format_args!(
+            "read {} again; sessions whose token is gone end now",
+            path.display()
+        )),
         Err(error) => warn(format_args!(
             "cannot read {} again, and go on with the old tokens: {error}",
             path.display()
@@ -368,6 +419,7 @@ struct OnEvents {
     answers: Answers,
     printed: Vec<EventKind>,
     output: Sink<Feed>,
+    http: Option<Observer>,
     _runs: mpsc::Sender<()>,
 }
 
@@ -383,6 +435,9 @@ impl Handler for OnEvents {
             Event::Room { id } => return self.answers.send_waiting(*id, control),
             Event::Offline { id, undelivered, .. } => self.answers.forget(*id, undelivered),
             _ => {}
+        }
+        if let Some(http) = &self.http {
+            http.observe(self.shard, &event, &self.output);
         }
         // The queue has to know which sessions there are, even if that is not printed.
         let is_told = |kind| self.printed.contains(&kind);

@@ -176,7 +176,7 @@ fn for_any(option: &str) -> Option<&'static str> {
         "debug" | "trace" => "--verbose logs more: -vv is debug, -vvv trace",
         "silent" => "--quiet logs errors only",
         "config" | "config-file" | "c" => {
-            "options come from the command line, or from variables such as HEARTWIRE_LOG_LEVEL"
+            "here options come from the command line, or variables such as HEARTWIRE_LOG_LEVEL"
         }
         _ => return None,
     })
@@ -249,7 +249,7 @@ mod tests {
             (&["serve", "ca", "ca.pem"], "--tls-client-ca names"),
             (&["serve", "cert", "c.pem"], "--tls-cert names"),
             (&["serve", "no-beat"], "--interval off"),
-            (&["serve", "config", "x"], "variables such as HEARTWIRE_LOG_LEVEL"),
+            (&["plan", "config", "x"], "variables such as HEARTWIRE_LOG_LEVEL"),
             (&["connect", "port", "7", "localhost"], "heartwire connect HOST:PORT"),
             (&["connect", "ca=ca.pem", "localhost"], "--tls-ca names"),
             (&["connect", "token", "secret", "localhost"], "--token-file names"),

@@ -25,6 +25,7 @@ use tokio::runtime;
 use crate::exit::{Exit, Usage};
 use crate::memory;
 use crate::output::{counted, inform};
+use crate::settings::ConfigArgs;
 use crate::values::{Format, typed};
 
 use args::OutageArgs;
@@ -37,6 +38,21 @@ pub(crate) fn run(command: &TunnelCommand) -> anyhow::Result<Exit> {
     match command {
         TunnelCommand::Serve(args) => serve::run(args),
         TunnelCommand::Connect(args) => connect::run(args),
+    }
+}
+
+pub(crate) const fn config(command: &TunnelCommand) -> &ConfigArgs {
+    match command {
+        TunnelCommand::Serve(args) => &args.config,
+        TunnelCommand::Connect(args) => &args.config,
+    }
+}
+
+/// Checks the options and the files that they name.
+pub(crate) fn check(command: &TunnelCommand) -> anyhow::Result<()> {
+    match command {
+        TunnelCommand::Serve(args) => serve::prepare(args).map(drop),
+        TunnelCommand::Connect(args) => connect::check(args),
     }
 }
 

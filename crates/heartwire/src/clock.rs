@@ -30,8 +30,8 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(heartwire_core::internal::nanos(elapsed))
 }
 
-/// Microseconds since 1970, on the wall clock: only for numbers that should grow from one run to
-/// the next, never to measure time.
+/// Microseconds since 1970, on the wall clock: for numbers that should grow from one run to the
+/// next, and for what ends on a date; never to measure time.
 pub(crate) fn wall_micros() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     // A clock before 1970 was never set.

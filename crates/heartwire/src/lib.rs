@@ -230,7 +230,7 @@ pub use heartwire_core::{
     Bound, Cause, FrameLimits, LinkState, Pause, Policy, PolicyBuilder, PolicyError, Preset, Side,
     Verdict, Violation,
 };
-pub use reason::{ProxyFault, Reason};
+pub use reason::{Credential, ProxyFault, Reason};
 pub use tls::error::TlsError;
 pub use undelivered::{Replayed, Undelivered};
 

@@ -46,6 +46,10 @@ pub enum Reason {
     Rejected(ByeCode),
     /// A newer session of the same name replaced it (protocol v1).
     TakenOver,
+    /// The client was admitted with something that is not accepted any more.
+    Revoked(Credential),
+    /// The time of what the client was admitted with is over.
+    Expired(Credential),
     /// The [network changed](crate::client::Client::network_changed), and the peer's kernel
     /// acknowledged nothing that was sent since: the path is lost. This is not a verdict on the
     /// peer.
@@ -77,6 +81,22 @@ pub enum Reason {
     Failed(io::ErrorKind),
 }
 
+/// What a server admits a client with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credential {
+    /// A [token](crate::server::auth::Tokens).
+    Token,
+}
+
+impl Credential {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+        }
+    }
+}
+
 impl Reason {
     /// A short name that does not change between versions, for logs, counters and JSON.
     #[must_use]
@@ -96,6 +116,8 @@ impl Reason {
             Self::Bye(_) => "bye",
             Self::Rejected(_) => "rejected",
             Self::TakenOver => "taken_over",
+            Self::Revoked(_) => "revoked",
+            Self::Expired(_) => "expired",
             Self::NetworkChanged => "network_changed",
             Self::NotBack => "not_back",
             Self::NotResumed => "not_resumed",
@@ -148,6 +170,8 @@ impl fmt::Display for Reason {
             Self::Bye(code) => write!(f, "the peer disconnected: {}", code.name()),
             Self::Rejected(code) => write!(f, "rejected: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
+            Self::Revoked(what) => write!(f, "its {} is not accepted any more", what.name()),
+            Self::Expired(what) => write!(f, "its {} has expired", what.name()),
             Self::NetworkChanged => {
                 f.write_str("the network changed, and nothing sent since was acknowledged")
             }

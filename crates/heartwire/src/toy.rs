@@ -24,6 +24,8 @@ pub(crate) struct Toy {
 struct Clock {
     now: Instant,
     suspended: Duration,
+    /// The time of day, in seconds since 1970, when this clock was at 0.
+    wall_at_zero: i64,
 }
 
 /// The state of a socket, which the test reads and sets.
@@ -64,7 +66,11 @@ pub(crate) struct State {
 impl Toy {
     pub(crate) fn new() -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
-        let clock = Arc::new(Mutex::new(Clock { now, suspended: Duration::ZERO }));
+        let clock = Arc::new(Mutex::new(Clock {
+            now,
+            suspended: Duration::ZERO,
+            wall_at_zero: 1_000_000_000,
+        }));
         Self::of(clock, now)
     }
 
@@ -108,6 +114,18 @@ impl Toy {
 
     pub(crate) fn now(&self) -> Instant {
         self.clock.lock().unwrap().now
+    }
+
+    /// The time of day, in seconds since 1970.
+    pub(crate) fn wall_secs(&self) -> u64 {
+        let clock = self.clock.lock().unwrap();
+        let secs = i64::try_from(clock.now.as_nanos() / 1_000_000_000).unwrap();
+        u64::try_from(clock.wall_at_zero + secs).unwrap()
+    }
+
+    /// Changes the time of day.
+    pub(crate) fn change_wall(&self, by_secs: i64) {
+        self.clock.lock().unwrap().wall_at_zero += by_secs;
     }
 
     pub(crate) fn pass(&self, time: Duration) {

@@ -115,6 +115,9 @@ pub trait ServerWorld: World {
     /// The poller's error; it watches the socket as before.
     fn register_for_writing(&mut self, socket: &mut Self::Socket, slot: u32) -> io::Result<()>;
 
+    /// The time of day, in seconds since 1970, on a clock that can be changed.
+    fn wall_secs(&self) -> u64;
+
     /// Deregisters a socket that is about to be closed.
     fn deregister(&mut self, socket: &mut Self::Socket);
 

@@ -9,6 +9,7 @@ use heartwire::FrameLimits;
 use heartwire::client::ClientConfig;
 
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
+use crate::settings::ConfigArgs;
 use crate::values::{
     MAX_FRAME, ProtocolArg, Retry, above_zero, bytes, duration, interval, retry, target,
 };
@@ -262,6 +263,9 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 impl ConnectArgs {

@@ -10,7 +10,9 @@ use heartwire::FrameLimits;
 use heartwire::server::Network;
 use heartwire::server::limits::{Admission, Limits};
 
+use super::http::HttpArgs;
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
+use crate::settings::ConfigArgs;
 use crate::values::{
     MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, bytes, duration, number,
     rate, time_or_off,
@@ -89,7 +91,8 @@ pub(crate) struct ServeArgs {
     /// Accept only clients with a token from this file.
     ///
     /// One per line: TOKEN, or NAME TOKEN for the client of that name only ("NAME" in quotation
-    /// marks if it has spaces); # begins a comment. SIGHUP reads the file again.
+    /// marks if it has spaces), and until=2026-12-31T00:00:00Z after it for a token that ends; #
+    /// begins a comment. SIGHUP reads the file again, and ends sessions whose token is gone.
     #[arg(long, value_name = "FILE", help_heading = "Identity")]
     pub(crate) tokens: Option<PathBuf>,
 
@@ -167,6 +170,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+
     /// Which events of sessions to print, separated by commas; events of the server itself are
     /// always printed.
     #[arg(
@@ -188,6 +194,9 @@ pub(crate) struct ServeArgs {
     /// goes on and prints nothing.
     #[arg(long, help_heading = "Output")]
     pub(crate) exit_with_reader: bool,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 impl ServeArgs {

@@ -152,6 +152,15 @@ impl Feed {
         }
     }
 
+    /// The client of an event's session, for others than the queue. To be asked before an `Offline`
+    /// is added.
+    pub(super) fn client_of(&self, event: &Event<&[u8]>) -> Option<Arc<Client>> {
+        if let Event::Online { agreed: Some(agreed), .. } = event {
+            return Some(Arc::new(Client { name: agreed.name.clone(), epoch: agreed.epoch }));
+        }
+        self.clients.get(&sort(event).0?).cloned()
+    }
+
     fn has_room_for_rejected(&mut self, time: SystemTime) -> bool {
         let second = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         if self.rejected.0 != second {

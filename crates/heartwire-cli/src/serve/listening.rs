@@ -8,6 +8,7 @@ use heartwire::{Policy, Side};
 use serde::Serialize;
 
 use super::args::ServeArgs;
+use super::http::HttpAddress;
 use crate::output::{Millis, describe_policy, fields};
 use crate::values::{ProtocolArg, typed, typed_bytes};
 
@@ -39,6 +40,8 @@ pub(super) struct Listening {
     window: Option<u32>,
     max_replay: Option<usize>,
     resumable: &'static str,
+    /// Where HTTP is served.
+    http: Option<String>,
     /// How many heartbeats wait in the kernel, or why none do.
     #[serde(skip)]
     beats: String,
@@ -95,10 +98,17 @@ impl Listening {
             window: grace.map(|_| args.resume.window),
             max_replay: grace.map(|_| args.max_replay),
             resumable: resumable.name(),
+            http: None,
             beats: describe_coalescing(args, report, protocols, &policy),
             names,
             outages: describe_outages(args, resumable),
         })
+    }
+}
+
+impl Listening {
+    pub(super) fn add_http(&mut self, address: &HttpAddress) {
+        self.http = Some(address.to_string());
     }
 }
 
@@ -120,6 +130,9 @@ impl fmt::Display for Listening {
             writeln!(f, "  names: {names}")?;
         }
         writeln!(f, "  outages: {}", self.outages)?;
+        if let Some(http) = &self.http {
+            writeln!(f, "  http: {http}")?;
+        }
         let files =
             self.open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
         let timeout = self.handshake_timeout_ms;

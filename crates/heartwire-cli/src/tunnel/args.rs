@@ -13,6 +13,7 @@ use super::open::service_name;
 use super::service::Service;
 use crate::exit::Usage;
 use crate::options::FormatArgs;
+use crate::settings::ConfigArgs;
 use crate::values::{address, bytes, duration, number, target};
 
 /// The port that `tunnel serve` listens on by default: the one after that of `serve`, so that both
@@ -175,6 +176,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 impl ServeArgs {
@@ -269,6 +273,9 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 impl ConnectArgs {

@@ -35,6 +35,13 @@ use carrier::{Carrier, Tell};
 /// How long a reset may take to reach the far end; during an outage it waits for the grace.
 const ABORT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Checks the options and the files that they name.
+pub(super) fn check(args: &ConnectArgs) -> anyhow::Result<()> {
+    config(args, load_tls(args)?).map(drop)?;
+    checked_place(args)?;
+    Ok(())
+}
+
 pub(super) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     raise_open_files();
     let tls = load_tls(args)?;

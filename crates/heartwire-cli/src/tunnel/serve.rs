@@ -37,13 +37,27 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// How often a drain looks whether all connections have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
-    raise_open_files();
+/// What the far end is started with: all that its options and the files that they name can have
+/// wrong is found out here.
+pub(super) fn prepare(args: &ServeArgs) -> anyhow::Result<Prepared> {
     check(args)?;
     let tls = load_tls(&args.tls)?;
     let identity = args.tokens.as_deref().map(|path| Grants::read(path, &args.service));
     let (tokens, grants) = identity.transpose()?.unzip();
     let config = config(args, tokens.clone(), tls.clone())?;
+    Ok(Prepared { tokens, grants, tls, config })
+}
+
+pub(super) struct Prepared {
+    tokens: Option<Tokens>,
+    grants: Option<Grants>,
+    tls: Option<SharedServerTls>,
+    config: ServerConfig,
+}
+
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    raise_open_files();
+    let Prepared { tokens, grants, tls, config } = prepare(args)?;
     let runtime = threads(4).enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();

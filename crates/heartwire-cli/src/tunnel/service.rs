@@ -177,8 +177,11 @@ fn parse(
         let line = line.trim_ascii();
         if !(line.is_empty() || line.starts_with('#')) {
             let (name, rest) = split_name(line);
-            let mut words = rest.split_ascii_whitespace();
-            tokens.push_str(&format!("{} {}", name.typed, words.next().unwrap_or_default()));
+            let mut words: Vec<_> = rest.split_ascii_whitespace().collect();
+            let until = words.pop_if(|word| word.starts_with("until=")).unwrap_or_default();
+            let mut words = words.into_iter();
+            let token = words.next().unwrap_or_default();
+            tokens.push_str(&format!("{} {token} {until}", name.typed));
             // A name may have several tokens while one is replaced by another.
             let of_name: &mut BTreeSet<String> = grants.entry(name.plain.to_owned()).or_default();
             for service in words.next().into_iter().flat_map(|listed| listed.split(',')) {
@@ -240,7 +243,8 @@ mod tests {
         let services = [service("ssh=h:1"), service("db=h:2")];
         let text = "# all\nann 0123456789abcdef\n\"bob b\" 0123456789abcdef0 ssh,db\n\
                     carl 0123456789abcdef1 db\ncarl 0123456789abcdef2 ssh\n\n\
-                    dora 0123456789abcdef3 db\n\"\"eve\"\" 0123456789abcdef4 db";
+                    dora 0123456789abcdef3 db until=2026-12-31T00:00:00Z\n\
+                    \"\"eve\"\" 0123456789abcdef4 db";
         let (tokens, grants) = parse(text, &services).unwrap();
         assert_eq!(Tokens::parse(&tokens).unwrap().count(), 6);
         let grants = Grants(Arc::new(RwLock::new(grants)));

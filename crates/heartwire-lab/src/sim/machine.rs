@@ -19,6 +19,9 @@ use super::net::Net;
 use super::queue::{HostId, SERVER};
 use super::terms::Terms;
 
+/// The time of day when a machine's clock was at 0, in seconds since 1970.
+const WALL: u64 = 1_800_000_000;
+
 /// The simulated world under all processes. All of them run on one thread: the lock is there
 /// because a server's parts may be sent to other threads.
 #[derive(Clone, Debug)]
@@ -113,6 +116,10 @@ impl ServerWorld for Machine {
     fn register_for_writing(&mut self, socket: &mut Socket, _slot: u32) -> io::Result<()> {
         self.net.lock().register_for_writing(socket.link());
         Ok(())
+    }
+
+    fn wall_secs(&self) -> u64 {
+        WALL + self.net.lock().clock(self.host).as_nanos() / 1_000_000_000
     }
 
     fn deregister(&mut self, socket: &mut Socket) {

@@ -12,6 +12,7 @@ use heartwire_core::order::Next;
 use heartwire_core::resume::Ledger;
 use heartwire_core::wheel::Wheel;
 
+use super::grants::Grants;
 use super::id::SessionId;
 use super::session::{Phase, Session, Standing};
 use super::shard::{ShardConfig, WHEEL_TICK};
@@ -53,6 +54,8 @@ pub(super) struct Agenda<W: ServerWorld> {
     pub(super) away: VecDeque<(Instant, SessionId)>,
     /// How many are away.
     pub(super) away_count: usize,
+    /// What the sessions were admitted with.
+    pub(super) grants: Grants,
 }
 
 /// A session to close, or a link.
@@ -108,7 +111,8 @@ impl Account {
 }
 
 impl<W: ServerWorld> Agenda<W> {
-    pub(super) fn new(world: W, config: Arc<ShardConfig>) -> Self {
+    /// `changes`: of the tokens, up to now.
+    pub(super) fn new(world: W, config: Arc<ShardConfig>, changes: u64) -> Self {
         Self {
             world,
             wheel: Wheel::new(WHEEL_TICK),
@@ -125,6 +129,7 @@ impl<W: ServerWorld> Agenda<W> {
             parks: true,
             away: VecDeque::new(),
             away_count: 0,
+            grants: Grants::new(changes),
             ending: VecDeque::new(),
         }
     }
@@ -316,6 +321,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// Forgets a session that was removed.
     pub(super) fn forget(&mut self, session: &Session<W::Socket>) {
         self.wheel.remove(session.slot());
+        self.grants.forget(session.slot());
         if session.away().is_some() {
             self.away_count = self.away_count.saturating_sub(1);
         }

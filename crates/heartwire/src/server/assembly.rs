@@ -44,7 +44,11 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let coalesces = can_coalesce && config.wants_to_coalesce();
     let shard_config = Arc::new(ShardConfig::new(config, coalesces));
     let wakers = places.iter().map(|place| place.waker.clone());
-    let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.map(Mailbox::new).unzip();
+    let wakers: Arc<[Waker]> = wakers.collect();
+    if let Some(tokens) = config.tokens() {
+        tokens.watch(&wakers);
+    }
+    let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.iter().cloned().map(Mailbox::new).unzip();
     let handle = Handle(Arc::new(Shared {
         mailboxes,
         places: Places::new(config.admission.max_sessions),
@@ -58,6 +62,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
         max_queue: config.limits.max_queue,
         longest_resumable: config.window() / 2,
         tokens: config.tokens().cloned(),
+        wakers,
         tls: config.tls.clone(),
         addresses: AddressCounts::new(config.admission.clone()),
         names: Names::new(epochs_from),

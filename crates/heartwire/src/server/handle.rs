@@ -1,5 +1,6 @@
 //! What other threads do with a running server.
 
+use core::task::Waker;
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
@@ -44,6 +45,9 @@ pub(super) struct Shared {
     /// The longest frame in a session that can be resumed.
     pub(super) longest_resumable: usize,
     pub(super) tokens: Option<Tokens>,
+    /// The shards' wakers, for what tells of changes as long as the server runs.
+    #[expect(dead_code, reason = "it keeps the weak references to it alive")]
+    pub(super) wakers: Arc<[Waker]>,
     pub(super) tls: Option<SharedServerTls>,
     pub(super) addresses: AddressCounts,
     pub(super) names: Names,
@@ -258,6 +262,11 @@ impl Handle {
 
     pub(super) fn tokens(&self) -> Option<&Tokens> {
         self.0.tokens.as_ref()
+    }
+
+    /// How often the tokens have changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.tokens().map_or(0, Tokens::changes)
     }
 
     pub(super) fn tls(&self) -> Option<&SharedServerTls> {

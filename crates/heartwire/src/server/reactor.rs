@@ -175,6 +175,10 @@ impl ServerWorld for Machine {
         self.registry.reregister(socket, token(slot), Interest::READABLE | Interest::WRITABLE)
     }
 
+    fn wall_secs(&self) -> u64 {
+        clock::wall_micros() / 1_000_000
+    }
+
     fn deregister(&mut self, socket: &mut TcpStream) {
         // If this fails, closing the socket deregisters it.
         let _ = self.registry.deregister(socket);

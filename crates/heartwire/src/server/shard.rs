@@ -8,6 +8,7 @@
 
 mod away;
 mod bye;
+mod cause;
 mod clients;
 mod config;
 mod deadlines;
@@ -199,11 +200,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     ) -> Option<Self> {
         let waker = handle.mailbox(usize::from(index))?.waker();
         let (now, suspended) = world.now_and_suspended();
+        let changes = handle.changes();
         let state = ShardState {
             index,
             handle,
             sessions: Sessions::new(index),
-            agenda: Agenda::new(world, config),
+            agenda: Agenda::new(world, config, changes),
             turns: 0,
             receipts: Receipts::new(waker.clone()),
             untaken: None,
@@ -253,6 +255,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             if self.mailbox_is_shutdown() && self.drained_by.is_none() {
                 self.begin_shutdown();
             }
+            self.notice_changes();
             self.adopt_handed_over();
             self.resume_clients();
             self.handle_commands();
@@ -260,6 +263,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.go_on_with_surveys();
         self.accept_clients();
         self.handle_timeouts();
+        self.end_for_cause();
         self.end_refused();
         self.flush();
         self.handle_drained();
@@ -294,13 +298,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let next_accept = next_accept.map(|at| room_at.map_or(at, |room_at| room_at.max(at)));
         let deadline =
             [agenda.wheel.next_wake(), self.drained_by, next_end, next_refused, next_accept];
-        let deadline = deadline.into_iter().flatten().min();
+        let deadline = deadline.into_iter().chain([agenda.grants.look_at()]).flatten().min();
         // A handler that answers an `Offline` queues bytes after the flush of a turn.
         let has_work = !agenda.ending.is_empty()
             || !self.surveys.is_empty()
             || !agenda.unflushed.is_empty()
             || !agenda.unread_resumable.is_empty()
             || !agenda.resuming.is_empty()
+            || agenda.grants.is_looking()
             || (has_room && !(agenda.unread.is_empty() && agenda.kept.is_empty()))
             || (takes_newcomers && !agenda.unread_newcomers.is_empty());
         self.watch.handle_sleep(deadline);

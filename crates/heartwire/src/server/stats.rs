@@ -51,7 +51,6 @@ macro_rules! counters {
         ];
 
         /// The names of those that count ends by their reason.
-        #[cfg(feature = "metrics")]
         const ENDS: &[&str] = &[$(stringify!($end),)*];
 
         #[derive(Debug, Default)]
@@ -202,6 +201,10 @@ counters! {
             | _,
         /// Sessions that a newer one of the same name took over.
         taken_over: Reason::TakenOver,
+        /// Sessions whose client's token is not accepted any more.
+        revoked: Reason::Revoked(_),
+        /// Sessions whose client's token has expired.
+        expired: Reason::Expired(_),
         /// Sessions whose client did not come back in time.
         not_back: Reason::NotBack,
         /// Sessions whose window was full when the application sent more and could not wait.
@@ -263,9 +266,8 @@ impl Stats {
         stats
     }
 
-    /// The counters of ended sessions, each under the name of its reason.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    /// The counters of ended sessions, each under the [name](crate::Reason::name) of its reason.
+    pub fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         self.counts().filter(|(name, _)| ENDS.contains(name))
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
+use std::time::SystemTime;
 
 use heartwire_testkit::{BEAT, Lines, Peer, Process, ms};
 use rustix::process::Signal;
@@ -127,9 +128,33 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
     server.log.line(&format!("read {tokens} again"));
     let client = Client::start_plain(server.addr, &["--token-file", &two]);
     client.event("online");
-    refused(&server, &["--token-file", &one]);
-    // Sessions stay.
-    assert!(old.events.events_so_far("offline").is_empty());
+    // The session ends, and its client is rejected for good when it comes back.
+    assert_eq!(old.event("offline")["bye"]["code"], "unauthorized");
+    assert_eq!(server.event("offline")["reason"], "revoked");
+    assert_eq!(old.event("failed")["retryable"], false);
+    // Others stay: also those whose token has other lines around it now.
+    fs::write(&tokens, format!("# more\n{TOKEN}\n{OTHER_TOKEN}")).unwrap();
+    server.process.signal(Signal::HUP);
+    let again = Client::start_plain(server.addr, &["--token-file", &one]);
+    again.event("online");
+    assert!(client.events.events_so_far("offline").is_empty());
+}
+
+#[test]
+fn a_session_ends_when_the_time_of_its_token_is_over() {
+    let until = humantime::format_rfc3339_seconds(SystemTime::now() + ms(3_000));
+    let tokens = file("until", &format!("{TOKEN} until={until}\n{OTHER_TOKEN}"));
+    let (one, two) = (file("until-one", TOKEN), file("until-two", OTHER_TOKEN));
+    let server = Server::start_plain(&["--tokens", &tokens]);
+    let stays = Client::start_plain(server.addr, &["--token-file", &two]);
+    stays.event("online");
+    let ends = Client::start_plain(server.addr, &["--token-file", &one]);
+    ends.event("online");
+    assert_eq!(ends.event("offline")["bye"]["code"], "unauthorized");
+    assert_eq!(server.event("offline")["reason"], "expired");
+    assert_eq!(ends.event("failed")["retryable"], false);
+    assert!(stays.events.events_so_far("offline").is_empty());
+    assert_eq!(server.stop().pop().unwrap()["expired"], 1);
 }
 
 #[test]

@@ -13,5 +13,5 @@ pub(super) mod tokens;
 pub use addresses::Rate;
 pub(super) use names::Claimant;
 pub use names::{NameError, valid_name};
-pub(super) use tokens::{Denied, Principal};
+pub(super) use tokens::{Admitted, Denied, Ended, Principal};
 pub use tokens::{Tokens, TokensError};

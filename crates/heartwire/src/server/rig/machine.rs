@@ -88,6 +88,10 @@ impl ServerWorld for Machine {
         Ok(())
     }
 
+    fn wall_secs(&self) -> u64 {
+        self.toy.wall_secs()
+    }
+
     fn deregister(&mut self, socket: &mut Toy) {
         socket.state().is_closed = true;
         self.watched.lock().unwrap().retain(|_, watched| !watched.socket.state().is_closed);

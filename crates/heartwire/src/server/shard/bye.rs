@@ -283,9 +283,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             );
         } else if let (Reason::Protocol(violation), false) = (reason, gone.without_a_word) {
             let name = violation.name();
-            let is_header =
-                matches!(violation, Violation::UnknownType { header } if looks_like_proxy(&header));
-            let hint = if is_header { PROXY_HINT } else { "" };
+            let hint = match violation {
+                Violation::UnknownType { header } if looks_like_proxy(&header) => PROXY_HINT,
+                _ => "",
+            };
             tracing::warn!(
                 session = %id, %peer, violation = name,
                 "closed for a protocol error: {violation}{hint}"
@@ -394,6 +395,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Shutdown
         | Reason::Unacknowledged
         | Reason::TakenOver
+        | Reason::Revoked(_)
+        | Reason::Expired(_)
         | Reason::Overflow
         | Reason::Done
         | Reason::Tls(_) => true,

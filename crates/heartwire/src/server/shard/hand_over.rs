@@ -13,6 +13,7 @@ use crate::reason::Reason;
 use crate::server::Handle;
 use crate::server::admission::addresses::Entered;
 use crate::server::agenda::Agenda;
+use crate::server::grants::Grant;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::link::Link;
@@ -41,6 +42,8 @@ pub(super) struct Returning<S> {
     pub(super) link: Link<S>,
     pub(super) identity: Option<Identity>,
     pub(super) applicant: Box<Applicant>,
+    /// What it was admitted with.
+    pub(super) grant: Grant,
 }
 
 /// A reserved place among the sessions, and among those of an address. Dropping it frees the place,
@@ -144,13 +147,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         returning: Returning<W::Socket>,
         mut place: HeldPlace,
     ) -> Option<SessionId> {
-        let Returning { link, identity, applicant } = returning;
-        let Agenda { world, .. } = &mut self.state.agenda;
-        let now = world.now();
+        let Returning { link, identity, applicant, grant } = returning;
+        let Agenda { world, grants, .. } = &mut self.state.agenda;
+        let (now, wall) = (world.now(), world.wall_secs());
         let session = self.state.sessions.insert(|id| Session::of_link(id, link, now))?;
         session.link.entered = place.entered.take();
         session.wait_for(identity, applicant);
         let (id, slot) = (session.id, session.slot());
+        grants.set(slot, grant, now, wall);
         let registered = session.link.stream.as_mut().map(|stream| world.register(stream, slot));
         self.expect_return(id);
         let failed = registered.and_then(Result::err);

@@ -12,9 +12,10 @@ use super::Shard;
 use super::traffic::Arrival;
 use crate::reason::Reason;
 use crate::server::admission::names::{Claim, Next};
-use crate::server::admission::{Claimant, Denied, Principal, valid_name};
+use crate::server::admission::{Admitted, Claimant, Denied, Principal, valid_name};
 use crate::server::agenda::Agenda;
 use crate::server::event::{Agreed, Event, LastConnection};
+use crate::server::grants::Grant;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
@@ -32,10 +33,17 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let principal = match self.state.handle.tokens() {
             None => Principal::ANYBODY,
-            Some(tokens) => match tokens.check(hello.name, hello.token) {
-                Ok(principal) => principal,
-                Err(denied) => return self.deny(slot, hello, denied, now),
-            },
+            Some(tokens) => {
+                let wall = self.state.agenda.world.wall_secs();
+                match tokens.check(hello.name, hello.token, wall) {
+                    Ok(Admitted { principal, token, until }) => {
+                        let grant = Grant { token: Some(token), until };
+                        self.state.agenda.grants.set(slot, grant, now, wall);
+                        principal
+                    }
+                    Err(denied) => return self.deny(slot, hello, denied, now),
+                }
+            }
         };
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let mut contract = match agenda.config.terms.agree(&hello.offer) {
@@ -322,6 +330,12 @@ pub(super) fn bye(
             Bye::new(ByeCode::Draining, retry)
         }
         Reason::TakenOver => Bye::new(ByeCode::TakenOver, RetryHint::Never),
+        // It may have another token by now. If not, it is rejected, and told to stay away.
+        Reason::Revoked(_) | Reason::Expired(_) => {
+            let detail = reason.to_string();
+            let bye = Bye::new(ByeCode::Unauthorized, RetryHint::AtWill).detail(&detail);
+            return Some(bye.taken(taken).encode_greased(id.as_u64()));
+        }
         Reason::Protocol(violation) => {
             #[expect(clippy::wildcard_enum_match_arm, reason = "the list of violations is open")]
             let (code, retry) = match violation {

@@ -133,8 +133,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn send_back(&mut self, id: SessionId, shard: usize) {
         let Some((session, _)) = self.state.find(id) else { return };
         let Some((identity, applicant)) = session.wait_no_more() else { return };
+        let grant = self.state.agenda.grants.get(id.slot());
         let Some(link) = self.remove_newcomer(id.slot()) else { return };
-        let returning = Box::new(Returning { link, identity, applicant });
+        let returning = Box::new(Returning { link, identity, applicant, grant });
         if let Some(id) = self.hand_back(returning, shard) {
             let detail = "the session is busy";
             self.reject(id.slot(), ByeCode::Full, RetryHint::AtWill, detail);
@@ -283,6 +284,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         skip: usize,
         now: Instant,
     ) {
+        let grant = self.state.agenda.grants.get(slot);
         let Some(mut link) = self.remove_newcomer(slot) else { return };
         let handle = self.state.handle.clone();
         let Some((session, agenda)) = self.state.find(wanted) else { return };
@@ -298,6 +300,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.state.close(old.cut(), true);
         let Some((session, agenda)) = self.state.find(wanted) else { return };
         let slot = session.slot();
+        agenda.grants.set(slot, grant, now, agenda.world.wall_secs());
         let stream = session.link.stream.as_mut();
         let registered = stream.map_or(Ok(()), |stream| agenda.world.register(stream, slot));
         session.link_number = resuming.link;

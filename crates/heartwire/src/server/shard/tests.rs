@@ -3,6 +3,7 @@
 
 mod accept_rate;
 mod backpressure;
+mod cause;
 mod coalescing;
 mod commands;
 mod deadlines;

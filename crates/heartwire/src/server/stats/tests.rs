@@ -7,7 +7,6 @@ use heartwire_core::frame::Kind;
 use heartwire_core::resume::Position;
 
 use super::*;
-use crate::reason::ProxyFault;
 use crate::tls::{TlsError, TlsFault};
 
 /// What is counted of one end.
@@ -41,7 +40,6 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Reason::ReplayFull,
         Reason::Done,
         Reason::Tls(TlsError(TlsFault::Local)),
-        Reason::Proxy(ProxyFault::Missing),
         Reason::Failed(io::ErrorKind::Other),
     ] {
         assert_eq!(counted(&reason), BTreeSet::from([reason.name()]));

@@ -2,12 +2,12 @@
 
 use core::num::NonZeroU32;
 
-use heartwire::Reason;
 use heartwire::client;
 use heartwire::server::auth::Tokens;
 use heartwire::server::limits::{Admission, Limits, Refusal};
 use heartwire::server::{Event, Protocols};
 use heartwire::v1::{ByeCode, RetryHint};
+use heartwire::{Credential, Reason};
 use heartwire_testkit::{
     ClientRig, DATA, Got, Peer, ServerRig, client_config, fixed, frame, hello, hello_as, ms,
 };
@@ -15,6 +15,7 @@ use heartwire_testkit::{
 use super::config;
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
+const OF_ALICE: &[u8] = b"bbbbbbbbbbbbbbbbbbbb";
 
 fn tokens() -> Tokens {
     Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nalice bbbbbbbbbbbbbbbbbbbb\n").unwrap()
@@ -41,13 +42,19 @@ fn clients_without_a_token_are_refused_for_good_and_have_no_events() {
     assert_eq!(rig.count("rejected"), 5);
     let (mut inside, _) = Peer::welcomed(rig.addr(), &hello_as("bob", Some(TOKEN)));
     let (id, _) = rig.online();
-    // A new file holds for those who come after it.
-    tokens.replace(&Tokens::parse("cccccccccccccccccccc\n").unwrap());
+    let (mut other, _) = Peer::welcomed(rig.addr(), &hello_as("alice", Some(OF_ALICE)));
+    let (other_id, _) = rig.online();
+    // A new file holds for all.
+    tokens.replace(&Tokens::parse("cccccccccccccccccccc\nalice bbbbbbbbbbbbbbbbbbbb\n").unwrap());
+    let (code, retry, detail) = inside.expect_bye();
+    assert_eq!((code, retry), (ByeCode::Unauthorized, RetryHint::AtWill), "{detail}");
+    drop(inside);
+    assert_eq!(rig.offline(id), Reason::Revoked(Credential::Token));
     let mut late = Peer::connect(rig.addr());
     late.send(&hello_as("eve", Some(TOKEN)));
     assert_eq!(late.expect_bye().0, ByeCode::Unauthorized);
-    inside.data(b"still in");
-    assert_eq!(rig.data(id), b"still in");
+    other.data(b"still in");
+    assert_eq!(rig.data(other_id), b"still in");
     let (_new, _) = Peer::welcomed(rig.addr(), &hello_as("eve", Some(b"cccccccccccccccccccc")));
     rig.online();
     rig.finish();

@@ -30,7 +30,8 @@ fn instance(n: u64) -> Claimant {
 fn mallory() -> Claimant {
     use crate::server::admission::tokens::Tokens;
     const TOKEN: &str = "0123456789abcdef";
-    let principal = Tokens::parse(TOKEN).unwrap().check(None, Some(TOKEN.as_bytes())).unwrap();
+    let token = Some(TOKEN.as_bytes());
+    let principal = Tokens::parse(TOKEN).unwrap().check(None, token, 0).unwrap().principal;
     Claimant { principal, instance: NonZero::new(1) }
 }
 

@@ -1,8 +1,11 @@
+mod until;
+
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::fs;
+use std::fs::{self, File};
 
 use proptest::prelude::*;
 
+use super::list::MAX_FILE_LEN;
 use super::*;
 
 const ALL: &str = "GRZmXBAWuWwFk3TtVYoX";
@@ -15,7 +18,7 @@ fn tokens(text: &str) -> Tokens {
 }
 
 fn check(tokens: &Tokens, name: Option<&str>, token: &str) -> Result<Principal, Denied> {
-    tokens.check(name, Some(token.as_bytes()))
+    tokens.check(name, Some(token.as_bytes()), 0).map(|admitted| admitted.principal)
 }
 
 #[test]
@@ -64,11 +67,11 @@ fn a_token_listed_for_all_and_for_a_name_lets_that_name_in_as_itself() {
 fn no_token_or_another_token_is_denied() {
     let tokens = tokens(&format!("{ALL}\nalice {OF_ALICE}"));
     for name in [None, Some("alice"), Some("bob")] {
-        assert_eq!(tokens.check(name, None), Err(Denied));
+        assert_eq!(tokens.check(name, None, 0), Err(Denied));
         for token in ["", OTHER, &ALL[1..], &ALL[..19], &format!("{ALL}x"), &"x".repeat(1 << 16)] {
             assert_eq!(check(&tokens, name, token), Err(Denied), "{name:?} {token}");
         }
-        assert_eq!(tokens.check(name, Some(&[0xff, 0, b'\n'])), Err(Denied));
+        assert_eq!(tokens.check(name, Some(&[0xff, 0, b'\n']), 0), Err(Denied));
     }
     // What stands in the file for a name is no token.
     assert_eq!(check(&tokens, None, "alice"), Err(Denied));

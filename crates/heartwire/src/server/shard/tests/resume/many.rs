@@ -68,9 +68,6 @@ fn many_sessions_of_a_name_still_need_its_token_and_the_name_to_go_on() {
     // Its own name, which is not that of the session.
     refused(&mut rig, Some("b"), Some(B));
     refused(&mut rig, None, None);
-    all.replace(&Tokens::parse("b bbbbbbbbbbbbbbbbbbbb").unwrap());
-    refused(&mut rig, Some("a"), Some(A));
-    all.replace(&tokens());
     client.resume(&mut rig, Position::default());
     rig.back(id, ms(0));
 }

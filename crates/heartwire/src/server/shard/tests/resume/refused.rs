@@ -8,7 +8,7 @@ use super::{Client, GRACE, after, resumable, welcome_of};
 use crate::server::auth::Tokens;
 use crate::server::rig::Rig;
 use crate::server::{Event, Protocols, Resume};
-use crate::{Reason, Replayed};
+use crate::{Credential, Reason, Replayed, Undelivered};
 
 const A: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
 const B: &[u8] = b"bbbbbbbbbbbbbbbbbbbb";
@@ -106,13 +106,59 @@ fn a_resume_is_a_login_with_the_token_and_the_name_of_the_session() {
     // The right one goes on.
     client.resume(&mut rig, Position::default());
     rig.back(id, ms(0));
+    rig.inbox().rejected.clear();
+}
+
+/// It does not wait for its client, which could not come back.
+#[test]
+fn a_session_that_is_away_ends_when_its_token_is_removed_and_cannot_be_resumed() {
+    let all = Tokens::parse("a aaaaaaaaaaaaaaaaaaaa\nb bbbbbbbbbbbbbbbbbbbb").unwrap();
+    let config = resumable().protocols(Protocols::V1WithTokens(all.clone()));
+    let mut rig = Rig::start(config);
+    let (mut client, id) = Client::online_as(&mut rig, Some("a"), Some(A));
+    client.toy.data(b"taken over");
+    rig.run();
+    rig.expect_data(id, b"taken over");
+    rig.handle.send(id, b"not received").unwrap();
+    rig.run();
     client.lose(&mut rig, id);
-    // One that was removed does not, though the proof is right.
-    all.replace(&tokens("bbbbbbbbbbbbbbbbbbbb"));
+    all.replace(&Tokens::parse("a bbbbbbbbbbbbbbbbbbbb").unwrap());
+    rig.run();
+    let undelivered = Undelivered { frames: 1, bytes: 12, exact: false };
+    assert_eq!(rig.gone(id), (Reason::Revoked(Credential::Token), undelivered));
+    assert_eq!(rig.handle.away(), 0);
+    // With that token it is rejected.
     let hello = client.resuming(Position::default());
     let refused = is_refused(&mut rig, &mut client, &hello);
     assert_eq!(refused, (ByeCode::Unauthorized, RetryHint::Never));
+    // With another one it gets a new session, and is told what became of the old one.
+    client.token = Some(B);
+    client.come_back(&mut rig, Position::default());
+    let welcome = welcome_of(&client.toy);
+    assert_ne!(welcome.session, id.as_u64());
+    assert_eq!(welcome.lost, Some(after(&[b"taken over"])));
+    rig.told_online();
     rig.inbox().rejected.clear();
+}
+
+/// A session goes on with the token of its latest link.
+#[test]
+fn a_session_keeps_the_token_that_its_client_came_back_with() {
+    for shards in [1, 2] {
+        let all = Tokens::parse("a aaaaaaaaaaaaaaaaaaaa\na bbbbbbbbbbbbbbbbbbbb").unwrap();
+        let config = resumable().threads(shards).protocols(Protocols::V1WithTokens(all.clone()));
+        let mut rig = Rig::start(config);
+        let (mut client, id) = Client::online_as(&mut rig, Some("a"), Some(A));
+        client.lose(&mut rig, id);
+        client.token = Some(B);
+        client.resume(&mut rig, Position::default());
+        rig.back(id, ms(0));
+        all.replace(&Tokens::parse("a bbbbbbbbbbbbbbbbbbbb").unwrap());
+        rig.expect_nothing();
+        all.replace(&Tokens::parse("a aaaaaaaaaaaaaaaaaaaa").unwrap());
+        rig.run();
+        assert_eq!(rig.gone(id).0, Reason::Revoked(Credential::Token));
+    }
 }
 
 #[test]

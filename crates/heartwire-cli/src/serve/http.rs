@@ -1,0 +1,204 @@
+//! The HTTP side of `serve`: metrics, health, sessions and events, and a page that shows them.
+//!
+//! It has a thread of its own, so that no session waits for it. docs/http.md describes it.
+
+mod args;
+mod connections;
+mod guard;
+mod health;
+mod listener;
+mod metrics;
+mod reply;
+mod routes;
+mod sessions;
+mod spares;
+mod stats;
+mod stream;
+
+use core::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use heartwire::Policy;
+use heartwire::server::{Event, Handle};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::feed::Feed;
+use super::lines::Line;
+use crate::output::Sink;
+
+pub(crate) use args::{HttpAddress, HttpArgs};
+pub(crate) use listener::CannotServe;
+
+use guard::Guard;
+use health::Health;
+use listener::Bound;
+use reply::Refusal;
+use stream::Readers;
+
+/// Between looks whether readers of events have the last ones.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// HTTP while it is served.
+#[derive(Debug)]
+pub(super) struct Http {
+    address: HttpAddress,
+    shared: Arc<Shared>,
+    #[cfg(unix)]
+    _file: Option<listener::SocketFile>,
+}
+
+/// What a shard tells of its events.
+#[derive(Clone, Debug)]
+pub(super) struct Observer(Arc<Shared>);
+
+/// The settings of the server.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) policy: Policy,
+    pub(super) max_sessions: usize,
+    pub(super) shards: usize,
+    pub(super) drain: Duration,
+}
+
+/// What requests are answered from.
+#[derive(Debug)]
+struct Shared {
+    began: Instant,
+    guard: Guard,
+    health: Health,
+    readers: Arc<Readers>,
+    running: OnceLock<Running>,
+    /// The server listens.
+    listens: Notify,
+    /// A client has asked for the end of the server.
+    drained: Notify,
+}
+
+/// The server, once it listens.
+#[derive(Debug)]
+struct Running {
+    server: Handle,
+    settings: Settings,
+}
+
+impl Shared {
+    fn running(&self) -> Result<&Running, Refusal> {
+        self.running.get().ok_or_else(|| Refusal::busy("the server is starting"))
+    }
+
+    /// Watches the server once it listens.
+    async fn watch(&self) {
+        self.listens.notified().await;
+        if let Some(running) = self.running.get() {
+            self.health.watch(&running.server).await;
+        }
+    }
+
+    /// Begins the end of the server; returns its window.
+    fn drain(&self, window: Option<Duration>) -> Result<Duration, Refusal> {
+        let window = window.unwrap_or(self.running()?.settings.drain);
+        let window = self.health.drain(window);
+        self.drained.notify_one();
+        Ok(window)
+    }
+}
+
+impl Http {
+    /// Serves HTTP, if that is wanted, from now on. Before [`started`](Self::started) it only says
+    /// that the server is not ready.
+    pub(super) fn start(args: &HttpArgs) -> anyhow::Result<Option<Self>> {
+        let Some(address) = &args.http else { return Ok(None) };
+        args.check()?;
+        let (bound, address) = Bound::new(address)?;
+        let shared = Arc::new(Shared {
+            began: Instant::now(),
+            guard: Guard::new(args, &address)?,
+            health: Health::default(),
+            readers: Arc::default(),
+            running: OnceLock::new(),
+            listens: Notify::new(),
+            drained: Notify::new(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        #[cfg(unix)]
+        let (bound, file) = bound.without_file();
+        let listener = {
+            let _guard = runtime.enter();
+            bound.start()?
+        };
+        let app = routes::router(&shared);
+        let watched = Arc::clone(&shared);
+        thread::Builder::new().name("http".to_owned()).spawn(move || {
+            runtime.spawn(async move { watched.watch().await });
+            runtime.block_on(connections::serve(listener, app));
+        })?;
+        Ok(Some(Self {
+            address,
+            shared,
+            #[cfg(unix)]
+            _file: file,
+        }))
+    }
+
+    pub(super) const fn address(&self) -> &HttpAddress {
+        &self.address
+    }
+
+    /// The server listens.
+    pub(super) fn started(&self, server: Handle, settings: Settings) {
+        let shared = &self.shared;
+        if shared.running.set(Running { server, settings }).is_ok() {
+            shared.health.started();
+            shared.listens.notify_one();
+        }
+    }
+
+    pub(super) fn observer(&self) -> Observer {
+        Observer(Arc::clone(&self.shared))
+    }
+
+    /// To be called before a drain with this window begins, so that no client is sent here in
+    /// between. Returns the window: that of an earlier one if there is.
+    pub(super) fn drain(&self, window: Duration) -> Duration {
+        self.shared.health.drain(window)
+    }
+
+    /// Passes on the last line, and waits until readers of events have it.
+    pub(super) async fn close(&self, line: Line) {
+        self.shared.readers.close(line);
+        while !self.shared.readers.is_read() {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Checks the options and the files that they name.
+pub(super) fn check(args: &HttpArgs) -> anyhow::Result<()> {
+    let Some(address) = &args.http else { return Ok(()) };
+    args.check()?;
+    Guard::new(args, address)?;
+    Ok(())
+}
+
+/// Waits until a client asks for the end of the server. Without HTTP none does.
+pub(super) async fn drained(http: Option<&Http>) {
+    match http {
+        Some(http) => http.shared.drained.notified().await,
+        None => core::future::pending().await,
+    }
+}
+
+impl Observer {
+    /// Takes note of an event of a shard, and passes it on to those who read events.
+    pub(super) fn observe(&self, shard: usize, event: &Event<&[u8]>, output: &Sink<Feed>) {
+        self.0.health.observe(shard, event);
+        let client = || output.ask(|feed| feed.client_of(event)).flatten();
+        self.0.readers.publish(event, client);
+    }
+}
+
+#[cfg(test)]
+mod tests;

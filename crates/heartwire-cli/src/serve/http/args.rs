@@ -1,0 +1,133 @@
+//! The options of the HTTP side.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::exit::Usage;
+use crate::values::address;
+
+/// The port where an address has none.
+const PORT: u16 = 39080;
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "HTTP")]
+pub(crate) struct HttpArgs {
+    /// Serve metrics, health checks, sessions, events and a page over HTTP, at an address such as
+    /// 127.0.0.1:39080 or a Unix socket, unix:/PATH [default: off].
+    ///
+    /// docs/http.md describes it. Other machines reach it only with --http-anywhere.
+    #[arg(long, value_name = "ADDR", value_parser = http_address)]
+    pub(crate) http: Option<HttpAddress>,
+
+    /// Allow an address of --http that other machines reach; reading sessions, events and metrics
+    /// then needs the token too.
+    ///
+    /// HTTP is not encrypted: put a proxy with TLS in front of it.
+    #[arg(long, requires = "http", requires = "http_token")]
+    pub(crate) http_anywhere: bool,
+
+    /// File with the token that disconnecting clients and draining need, as `Authorization: Bearer
+    /// TOKEN`; without it HTTP only reads.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub(crate) http_token: Option<PathBuf>,
+
+    /// Further names in URLs by which HTTP is reached, separated by commas, such as that of a
+    /// container.
+    ///
+    /// Requests for other names than localhost are refused, because web pages can make a browser
+    /// send them.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "http")]
+    pub(crate) http_host: Vec<String>,
+}
+
+impl HttpArgs {
+    /// Refuses an address that other machines reach, unless that is wanted.
+    pub(super) fn check(&self) -> Result<(), Usage> {
+        match &self.http {
+            Some(HttpAddress::Tcp(at)) if !self.http_anywhere && !at.ip().is_loopback() => {
+                Err(Usage(format!(
+                    "--http {at} can be reached by other machines: use 127.0.0.1, or allow it with \
+                     --http-anywhere and --http-token"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Where HTTP is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HttpAddress {
+    Tcp(SocketAddr),
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+/// As in `top` and in the line that `serve` starts with.
+impl fmt::Display for HttpAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            #[cfg(unix)]
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn http_address(text: &str) -> Result<HttpAddress, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path);
+    }
+    let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(HttpAddress::Tcp((ip, PORT).into()));
+    }
+    if text == "localhost" {
+        return Ok(HttpAddress::Tcp((core::net::Ipv4Addr::LOCALHOST, PORT).into()));
+    }
+    address(text).map(HttpAddress::Tcp).map_err(|_| {
+        "write an address, a port, or both, such as 127.0.0.1:39080, or unix:/PATH".to_owned()
+    })
+}
+
+#[cfg(unix)]
+fn unix(path: &str) -> Result<HttpAddress, String> {
+    if path.is_empty() {
+        return Err("write the path of a socket after unix:".to_owned());
+    }
+    Ok(HttpAddress::Unix(path.into()))
+}
+
+#[cfg(not(unix))]
+fn unix(_: &str) -> Result<HttpAddress, String> {
+    Err("this system has no Unix sockets: write an address".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_lack_its_port_or_be_a_unix_socket() {
+        for (typed, meant) in [
+            ("127.0.0.1", "http://127.0.0.1:39080"),
+            ("localhost", "http://127.0.0.1:39080"),
+            ("::1", "http://[::1]:39080"),
+            ("[::1]", "http://[::1]:39080"),
+            ("[::1]:80", "http://[::1]:80"),
+            ("8080", "http://127.0.0.1:8080"),
+            (":8080", "http://0.0.0.0:8080"),
+            ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+            ("unix:/run/heartwire.sock", "unix:/run/heartwire.sock"),
+        ] {
+            assert_eq!(http_address(typed).unwrap().to_string(), meant, "{typed}");
+        }
+        for wrong in ["", "unix:", "https://127.0.0.1:1", "127.0.0.1:x"] {
+            assert!(http_address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use crate::args::Cli;
+use crate::systemd;
 
 const PREFIX: &str = "HEARTWIRE_";
 
@@ -52,12 +53,16 @@ pub(crate) fn command() -> Command {
     add(Cli::command())
 }
 
-/// Has another `heartwire` take its settings from its command line alone.
+/// Has another `heartwire` take its settings from its command line alone, and tell the service
+/// manager nothing.
 pub(crate) fn remove_from(command: &mut process::Command) -> &mut process::Command {
     for (name, _) in env::vars_os() {
         if name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             command.env_remove(name);
         }
+    }
+    for name in systemd::VARIABLES {
+        command.env_remove(name);
     }
     command
 }

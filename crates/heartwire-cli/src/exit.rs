@@ -56,7 +56,7 @@ impl Exit {
             return Self::CannotConnect;
         }
         match error.downcast_ref::<ServerError>() {
-            Some(ServerError::Bind { .. }) => Self::CannotListen,
+            Some(ServerError::Bind { .. } | ServerError::Listener(_)) => Self::CannotListen,
             Some(_) | None => Self::Failure,
         }
     }

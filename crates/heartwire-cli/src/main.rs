@@ -22,6 +22,8 @@ mod settings;
 mod shell;
 mod signals;
 mod stdin;
+#[cfg_attr(not(target_os = "linux"), path = "systemd/absent.rs")]
+mod systemd;
 mod tips;
 #[cfg(unix)]
 mod tunnel;

@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::task::Waker;
 use core::time::Duration;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::exit::{Exit, Usage};
 use crate::output::{Sink, Target, inform, start_stdout, warn};
 use crate::signals::{Hangup, Look, Stop};
+use crate::systemd::{Manager, Passed};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs, ServeTlsArgs};
@@ -62,11 +64,11 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(args: &ServeArgs) -> anyhow::Result<Self> {
+    fn new(args: &ServeArgs, passed: Vec<TcpListener>) -> anyhow::Result<Self> {
         check_protocol(args)?;
         let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
         let tls = load_tls(&args.tls)?;
-        let config = config(args, tokens.clone())?;
+        let config = config(args, tokens.clone(), passed)?;
         let config = match &tls {
             Some(tls) => config.tls(tls.clone()),
             None => config,
@@ -77,13 +79,16 @@ impl Prepared {
 
 /// Checks the options and the files that they name.
 pub(crate) fn check(args: &ServeArgs) -> anyhow::Result<()> {
-    Prepared::new(args)?;
+    Prepared::new(args, Vec::new())?;
     http::check(&args.http)
 }
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    let passed = Passed::take()?;
+    let manager = Manager::find();
     let open_files = raise_open_files();
-    let Prepared { tokens, tls, config } = Prepared::new(args)?;
+    let on_passed = passed.addresses();
+    let Prepared { tokens, tls, config } = Prepared::new(args, passed.sessions)?;
     let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.are_all_for_one_name());
     // Before the first client, which might take the last descriptor, and before the first line,
@@ -92,7 +97,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let mut stop = {
         let _guard = runtime.enter();
         let files = Files { tokens: tokens.zip(args.tokens.clone()), tls };
-        runtime.spawn(files.reload(Hangup::listen()?));
+        runtime.spawn(files.reload(Hangup::listen()?, manager.clone()));
         runtime.spawn(pass_over(Look::listen()?));
         Stop::listen()?
     };
@@ -100,7 +105,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         Target::Stdout,
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
-    let http = Http::start(&args.http)?;
+    let http = Http::start(&args.http, passed.http)?;
     let on_data = args.on_data;
     let threads = args.threads.map_or_else(processors, usize::from);
     // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.
@@ -118,7 +123,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
         warn(warning);
     }
-    let mut listening = Listening::new(args, &server, open_files, own_tokens)?;
+    let mut listening = Listening::new(args, &server, open_files, own_tokens)?.passed(&on_passed);
     if let Some(http) = &http {
         let policy = args.policy.policy(Side::Server)?;
         let (max_sessions, drain) = (args.limits.max_sessions, args.drain);
@@ -130,6 +135,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
     }
+    manager.ready();
+    runtime.spawn(manager.clone().report(server.handle().clone()));
 
     let exit = runtime.block_on(async {
         let mut by_http = false;
@@ -146,7 +153,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             }
         };
         let drain = http.as_ref().map_or(args.drain, |http| http.drain(args.drain));
-        let by = Instant::now() + drain.saturating_add(CLOSE_WITHIN);
+        let within = drain.saturating_add(CLOSE_WITHIN);
+        manager.stopping(within);
+        let by = Instant::now() + within;
         server.handle().shutdown_within(drain);
         tokio::select! {
             _ = ended.recv() => {}
@@ -195,12 +204,15 @@ fn open_to_all(addresses: &[SocketAddr]) -> Option<String> {
     ))
 }
 
-fn config(args: &ServeArgs, tokens: Option<Tokens>) -> anyhow::Result<ServerConfig> {
+fn config(
+    args: &ServeArgs,
+    tokens: Option<Tokens>,
+    passed: Vec<TcpListener>,
+) -> anyhow::Result<ServerConfig> {
     check_answers_fit(args)?;
-    let mut listen = args.listen().into_iter();
     let policy = args.policy.policy(Side::Server)?;
-    let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
-    let mut config = ServerConfig::new(first)
+    let listen = if passed.is_empty() { args.listen() } else { args.listen.clone() };
+    let mut config = listen_on(listen, passed)?
         .policy(policy)
         .kernel(args.kernel.options()?.buffers(args.socket_buffers))
         .protocols(match (tokens, args.protocol) {
@@ -220,13 +232,23 @@ fn config(args: &ServeArgs, tokens: Option<Tokens>) -> anyhow::Result<ServerConf
     if let Some(beats) = args.coalesce {
         config = config.coalesce(beats);
     }
-    for address in listen {
-        config = config.also_listen(address);
-    }
     if let Some(shards) = args.threads {
         config = config.threads(usize::from(shards));
     }
     Ok(config)
+}
+
+/// A server on these addresses and sockets.
+pub(crate) fn listen_on(
+    addresses: Vec<SocketAddr>,
+    sockets: Vec<TcpListener>,
+) -> anyhow::Result<ServerConfig> {
+    let (mut addresses, mut sockets) = (addresses.into_iter(), sockets.into_iter());
+    let first = addresses.next().map(ServerConfig::new);
+    let config = first.or_else(|| sockets.next().map(ServerConfig::from_listener));
+    let config = config.ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
+    let config = addresses.fold(config, ServerConfig::also_listen);
+    Ok(sockets.fold(config, ServerConfig::also_listener))
 }
 
 /// How sessions outlive their connections; on v0 they do not.
@@ -320,9 +342,10 @@ struct Files {
 }
 
 impl Files {
-    async fn reload(self, mut hangup: Hangup) {
+    async fn reload(self, mut hangup: Hangup, manager: Manager) {
         loop {
             hangup.signal().await;
+            let _until_done = manager.reloading();
             let files = self.clone();
             // Not on the thread that takes signals: a file system may be slow. It never panics.
             let _ = spawn_blocking(move || files.read_again()).await;

@@ -26,6 +26,7 @@ use crate::exit::{Exit, Usage};
 use crate::memory;
 use crate::output::{counted, inform};
 use crate::settings::ConfigArgs;
+use crate::systemd::Passed;
 use crate::values::{Format, typed};
 
 use args::OutageArgs;
@@ -51,7 +52,7 @@ pub(crate) const fn config(command: &TunnelCommand) -> &ConfigArgs {
 /// Checks the options and the files that they name.
 pub(crate) fn check(command: &TunnelCommand) -> anyhow::Result<()> {
     match command {
-        TunnelCommand::Serve(args) => serve::prepare(args).map(drop),
+        TunnelCommand::Serve(args) => serve::prepare(args, Passed::default()).map(drop),
         TunnelCommand::Connect(args) => connect::check(args),
     }
 }

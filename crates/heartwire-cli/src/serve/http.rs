@@ -28,6 +28,7 @@ use tokio::time::sleep;
 use super::feed::Feed;
 use super::lines::Line;
 use crate::output::Sink;
+use crate::systemd::HttpSocket;
 
 pub(crate) use args::{HttpAddress, HttpArgs};
 pub(crate) use listener::CannotServe;
@@ -109,10 +110,25 @@ impl Shared {
 impl Http {
     /// Serves HTTP, if that is wanted, from now on. Before [`started`](Self::started) it only says
     /// that the server is not ready.
-    pub(super) fn start(args: &HttpArgs) -> anyhow::Result<Option<Self>> {
-        let Some(address) = &args.http else { return Ok(None) };
-        args.check()?;
-        let (bound, address) = Bound::new(address)?;
+    ///
+    /// `passed`: a socket for it that listens already.
+    pub(super) fn start(
+        args: &HttpArgs,
+        passed: Option<HttpSocket>,
+    ) -> anyhow::Result<Option<Self>> {
+        args.check(passed.is_some())?;
+        let (bound, address) = match (passed, &args.http) {
+            (Some(socket), _) => {
+                let (bound, address) = Bound::passed(socket)?;
+                args.check_address(&address)?;
+                (bound, address)
+            }
+            (None, Some(address)) => {
+                args.check_address(address)?;
+                Bound::new(address)?
+            }
+            (None, None) => return Ok(None),
+        };
         let shared = Arc::new(Shared {
             began: Instant::now(),
             guard: Guard::new(args, &address)?,
@@ -178,7 +194,7 @@ impl Http {
 /// Checks the options and the files that they name.
 pub(super) fn check(args: &HttpArgs) -> anyhow::Result<()> {
     let Some(address) = &args.http else { return Ok(()) };
-    args.check()?;
+    args.check_address(address)?;
     Guard::new(args, address)?;
     Ok(())
 }

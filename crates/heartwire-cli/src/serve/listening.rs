@@ -16,6 +16,11 @@ use crate::values::{ProtocolArg, typed, typed_bytes};
 #[derive(Debug, Serialize)]
 pub(super) struct Listening {
     addresses: Vec<SocketAddr>,
+    /// Those of sockets that were passed.
+    passed: Vec<SocketAddr>,
+    /// Addresses of IPv6 that accept no clients of IPv4, although they could.
+    #[serde(skip)]
+    ipv6_only: Vec<SocketAddr>,
     ipv4: bool,
     ipv6: bool,
     tls: bool,
@@ -75,6 +80,12 @@ impl Listening {
         let grace = args.resume.grace().filter(|_| resumable != Resumable::None);
         Ok(Self {
             addresses: addresses.to_vec(),
+            passed: Vec::new(),
+            ipv6_only: addresses
+                .iter()
+                .copied()
+                .filter(|&addr| !accepts_ipv4(addr, addresses))
+                .collect(),
             ipv4: addresses.iter().any(|&addr| accepts_ipv4(addr, addresses)),
             ipv6: addresses.iter().any(SocketAddr::is_ipv6),
             tls: args.tls.tls_cert.is_some(),
@@ -104,6 +115,26 @@ impl Listening {
             outages: describe_outages(args, resumable),
         })
     }
+
+    /// The same of a server that was passed sockets: their addresses, and whether each accepts
+    /// clients of IPv6 only.
+    pub(super) fn passed(mut self, sockets: &[(SocketAddr, bool)]) -> Self {
+        for &(addr, is_ipv6_only) in sockets {
+            self.passed.push(addr);
+            self.ipv6_only.retain(|&other| other != addr);
+            if is_ipv6_only {
+                self.ipv6_only.push(addr);
+            }
+        }
+        self.ipv4 = self.addresses.iter().any(|addr| !self.ipv6_only.contains(addr));
+        self
+    }
+
+    fn describe_address(&self, addr: SocketAddr) -> String {
+        let described = describe_address(addr, self.ipv6_only.contains(&addr));
+        let passed = if self.passed.contains(&addr) { " (a socket that was passed)" } else { "" };
+        described + passed
+    }
 }
 
 impl Listening {
@@ -116,8 +147,8 @@ impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { beats, kernel, names, max_sessions, max_pending, max_frame, max_queue, .. } =
             self;
-        let all = &self.addresses;
-        let on: Vec<String> = all.iter().map(|&addr| describe_address(addr, all)).collect();
+        let on: Vec<String> =
+            self.addresses.iter().map(|&addr| self.describe_address(addr)).collect();
         let tls = if self.tls { " with TLS" } else { "" };
         writeln!(f, "on {}{tls}", on.join(" and "))?;
         if !self.proxy_from.is_empty() {
@@ -153,11 +184,11 @@ fn accepts_ipv4(addr: SocketAddr, all: &[SocketAddr]) -> bool {
     addr.is_ipv4() || (addr.ip().is_unspecified() && !all.iter().any(is_beside))
 }
 
-fn describe_address(addr: SocketAddr, all: &[SocketAddr]) -> String {
-    match accepts_ipv4(addr, all) {
-        true if addr.is_ipv6() => format!("{addr} (IPv4 and IPv6)"),
-        false if addr.ip().is_unspecified() => format!("{addr} (IPv6 only)"),
-        true | false => addr.to_string(),
+fn describe_address(addr: SocketAddr, is_ipv6_only: bool) -> String {
+    match is_ipv6_only {
+        _ if !addr.is_ipv6() || !addr.ip().is_unspecified() => addr.to_string(),
+        false => format!("{addr} (IPv4 and IPv6)"),
+        true => format!("{addr} (IPv6 only)"),
     }
 }
 

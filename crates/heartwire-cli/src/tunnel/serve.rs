@@ -3,6 +3,7 @@
 mod handler;
 mod serving;
 
+use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
@@ -26,8 +27,9 @@ use super::service::{Grants, Service};
 use super::{MAX_UNSENT, offer, outages, tell_stopping, threads};
 use crate::exit::{Exit, Usage};
 use crate::output::{inform, print_event, warn};
-use crate::serve::{load_tls, raise_open_files};
+use crate::serve::{listen_on, load_tls, raise_open_files};
 use crate::signals::{Hangup, Stop};
+use crate::systemd::{Manager, Passed};
 
 use handler::{Far, OnEvents};
 
@@ -39,12 +41,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What the far end is started with: all that its options and the files that they name can have
 /// wrong is found out here.
-pub(super) fn prepare(args: &ServeArgs) -> anyhow::Result<Prepared> {
-    check(args)?;
+pub(super) fn prepare(args: &ServeArgs, passed: Passed) -> anyhow::Result<Prepared> {
+    let on_passed: Vec<_> = passed.addresses().into_iter().map(|(addr, _)| addr).collect();
+    let listen = if on_passed.is_empty() { args.listen() } else { args.listen.clone() };
+    check(args, listen.iter().chain(&on_passed))?;
     let tls = load_tls(&args.tls)?;
     let identity = args.tokens.as_deref().map(|path| Grants::read(path, &args.service));
     let (tokens, grants) = identity.transpose()?.unzip();
-    let config = config(args, tokens.clone(), tls.clone())?;
+    let config = listen_on(listen, passed.sessions)?;
+    let config = configure(config, args, tokens.clone(), tls.clone())?;
     Ok(Prepared { tokens, grants, tls, config })
 }
 
@@ -56,8 +61,10 @@ pub(super) struct Prepared {
 }
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    let passed = Passed::take()?;
+    let manager = Manager::find();
     raise_open_files();
-    let Prepared { tokens, grants, tls, config } = prepare(args)?;
+    let Prepared { tokens, grants, tls, config } = prepare(args, passed)?;
     let runtime = threads(4).enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();
@@ -67,7 +74,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             identity: tokens.zip(grants.clone()),
             tls,
         };
-        runtime.spawn(Arc::new(files).reload(Hangup::listen()?));
+        runtime.spawn(Arc::new(files).reload(Hangup::listen()?, manager.clone()));
         Stop::listen()?
     };
     let (runs, mut ended) = mpsc::channel::<()>(1);
@@ -94,11 +101,14 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         outages: outages(&args.outages)?,
     });
     let handle = server.handle().clone();
+    manager.ready();
+    runtime.spawn(manager.clone().report(handle.clone()));
     let exit = runtime.block_on(async {
         tokio::select! {
             _ = ended.recv() => {}
             () = stop.signal() => {}
         }
+        manager.stopping(args.outages.drain.saturating_add(CLOSE_WITHIN));
         far.is_stopping.store(true, Relaxed);
         tell_stopping(handle.count() + handle.away(), args.outages.drain);
         let drain = sleep(args.outages.drain);
@@ -129,14 +139,16 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 }
 
 /// Refuses what would open services to anyone by mistake.
-fn check(args: &ServeArgs) -> Result<(), Usage> {
+fn check<'a>(
+    args: &ServeArgs,
+    mut listen: impl Iterator<Item = &'a SocketAddr>,
+) -> Result<(), Usage> {
     for (at, service) in args.service.iter().enumerate() {
         if args.service.iter().take(at).any(|earlier| earlier.name == service.name) {
             return Err(Usage(format!("--service names {} twice", service.name)));
         }
     }
-    let listen = args.listen();
-    let Some(outside) = listen.iter().find(|address| !address.ip().is_loopback()) else {
+    let Some(outside) = listen.find(|address| !address.ip().is_loopback()) else {
         return Ok(());
     };
     if args.tls.tls_cert.is_none() && !args.no_tls {
@@ -154,15 +166,14 @@ fn check(args: &ServeArgs) -> Result<(), Usage> {
     Ok(())
 }
 
-fn config(
+fn configure(
+    config: ServerConfig,
     args: &ServeArgs,
     tokens: Option<Tokens>,
     tls: Option<SharedServerTls>,
 ) -> anyhow::Result<ServerConfig> {
     let policy = args.outages.policy()?;
-    let mut listen = args.listen().into_iter();
-    let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
-    let mut config = ServerConfig::new(first)
+    let config = config
         .policy(policy)
         .offer(offer(&args.outages, &policy))
         .kernel(KernelOptions::default().max_unsent(NonZeroU32::new(MAX_UNSENT)))
@@ -173,9 +184,6 @@ fn config(
         .drain(Duration::from_secs(1))
         .proxy_from(args.proxy_from.iter().copied())
         .resume(args.resume());
-    for address in listen {
-        config = config.also_listen(address);
-    }
     Ok(match tls {
         Some(tls) => config.tls(tls),
         None => config,
@@ -191,9 +199,10 @@ struct Files {
 }
 
 impl Files {
-    async fn reload(self: Arc<Self>, mut hangup: Hangup) {
+    async fn reload(self: Arc<Self>, mut hangup: Hangup, manager: Manager) {
         loop {
             hangup.signal().await;
+            let _until_done = manager.reloading();
             let files = Arc::clone(&self);
             // A file system may be slow. It never panics.
             let _ = spawn_blocking(move || files.read_again()).await;

@@ -26,6 +26,8 @@ mod printing;
 mod program;
 mod reference;
 mod stop;
+#[cfg(target_os = "linux")]
+mod systemd;
 mod tls;
 mod tunnel;
 mod v1;

@@ -18,7 +18,8 @@ pub(crate) struct HttpArgs {
     /// Serve metrics, health checks, sessions, events and a page over HTTP, at an address such as
     /// 127.0.0.1:39080 or a Unix socket, unix:/PATH [default: off].
     ///
-    /// docs/http.md describes it. Other machines reach it only with --http-anywhere.
+    /// docs/http.md describes it. Other machines reach it only with --http-anywhere. A socket that
+    /// a service manager passes under the name `http` takes its place.
     #[arg(long, value_name = "ADDR", value_parser = http_address)]
     pub(crate) http: Option<HttpAddress>,
 
@@ -26,12 +27,12 @@ pub(crate) struct HttpArgs {
     /// then needs the token too.
     ///
     /// HTTP is not encrypted: put a proxy with TLS in front of it.
-    #[arg(long, requires = "http", requires = "http_token")]
+    #[arg(long, requires = "http_token")]
     pub(crate) http_anywhere: bool,
 
     /// File with the token that disconnecting clients and draining need, as `Authorization: Bearer
     /// TOKEN`; without it HTTP only reads.
-    #[arg(long, value_name = "FILE", requires = "http")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) http_token: Option<PathBuf>,
 
     /// Further names in URLs by which HTTP is reached, separated by commas, such as that of a
@@ -39,21 +40,41 @@ pub(crate) struct HttpArgs {
     ///
     /// Requests for other names than localhost are refused, because web pages can make a browser
     /// send them.
-    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "http")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) http_host: Vec<String>,
 }
 
 impl HttpArgs {
+    /// Refuses options without effect, and a second socket.
+    pub(super) fn check(&self, is_passed: bool) -> Result<(), Usage> {
+        if let (Some(address), true) = (&self.http, is_passed) {
+            return Err(Usage(format!(
+                "a socket for HTTP was passed by the service manager, and --http {address} wants \
+                 another: leave one of them out"
+            )));
+        }
+        let is_served = is_passed || self.http.is_some();
+        if !is_served && (self.http_token.is_some() || !self.http_host.is_empty()) {
+            return Err(Usage(
+                "--http-token, --http-anywhere and --http-host have no effect without --http"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Refuses an address that other machines reach, unless that is wanted.
-    pub(super) fn check(&self) -> Result<(), Usage> {
-        match &self.http {
-            Some(HttpAddress::Tcp(at)) if !self.http_anywhere && !at.ip().is_loopback() => {
+    pub(super) fn check_address(&self, address: &HttpAddress) -> Result<(), Usage> {
+        match address {
+            HttpAddress::Tcp(at) if !self.http_anywhere && !at.ip().is_loopback() => {
                 Err(Usage(format!(
                     "--http {at} can be reached by other machines: use 127.0.0.1, or allow it with \
                      --http-anywhere and --http-token"
                 )))
             }
-            Some(_) | None => Ok(()),
+            HttpAddress::Tcp(_) => Ok(()),
+            #[cfg(unix)]
+            HttpAddress::Unix(_) => Ok(()),
         }
     }
 }

@@ -10,9 +10,12 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use anyhow::Context;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::args::HttpAddress;
+use crate::systemd::HttpSocket;
 
 /// HTTP cannot be served where it was to be.
 #[derive(Debug)]
@@ -54,6 +57,29 @@ impl Bound {
                 Ok((Self::Unix(listener, Some(file)), address.clone()))
             }
         }
+    }
+
+    /// A socket that a service manager passed, and its address.
+    #[cfg(target_os = "linux")]
+    pub(super) fn passed(socket: HttpSocket) -> anyhow::Result<(Self, HttpAddress)> {
+        match socket {
+            HttpSocket::Tcp(listener) => {
+                let at = listener.local_addr().context("cannot serve HTTP on what was passed")?;
+                Ok((Self::Tcp(listener), HttpAddress::Tcp(at)))
+            }
+            HttpSocket::Unix(listener) => {
+                let at = listener.local_addr().context("cannot serve HTTP on what was passed")?;
+                let path = at.as_pathname().unwrap_or_else(|| Path::new("")).to_owned();
+                // The file belongs to the service manager.
+                Ok((Self::Unix(listener, None), HttpAddress::Unix(path)))
+            }
+        }
+    }
+
+    /// None is passed here.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn passed(socket: HttpSocket) -> anyhow::Result<(Self, HttpAddress)> {
+        match socket {}
     }
 
     /// Leaves it to the caller to remove the socket's file.

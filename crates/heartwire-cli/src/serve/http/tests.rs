@@ -27,7 +27,7 @@ fn a_server_is_alive_until_a_shard_hangs_and_again_when_it_turns() {
     else {
         panic!("another command")
     };
-    let http = Http::start(&args.http).unwrap().unwrap();
+    let http = Http::start(&args.http, None).unwrap().unwrap();
     let HttpAddress::Tcp(at) = http.address().clone() else { panic!("{http:?}") };
     assert!(get(at, "/livez").starts_with("HTTP/1.1 200 "));
     let starting = get(at, "/readyz");

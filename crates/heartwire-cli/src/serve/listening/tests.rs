@@ -12,7 +12,7 @@ use crate::serve::{config, load_tls};
 fn listening(args: &[&str]) -> Listening {
     let words = ["heartwire", "serve", "--listen", "127.0.0.1:0"].iter().chain(args);
     let Command::Serve(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
-    let mut config = config(&args, None).unwrap();
+    let mut config = config(&args, None, Vec::new()).unwrap();
     if let Some(tls) = load_tls(&args.tls).unwrap() {
         config = config.tls(tls);
     }
@@ -98,11 +98,21 @@ fn which_of_ipv4_and_ipv6_is_served_is_told() {
         (&["0.0.0.0:1"], "0.0.0.0:1"),
     ] {
         let all: Vec<SocketAddr> = listen.iter().map(|addr| addr.parse().unwrap()).collect();
-        assert_eq!(describe_address(all[0], &all), told);
+        assert_eq!(describe_address(all[0], !accepts_ipv4(all[0], &all)), told);
     }
     let families = |listening: Listening| (listening.ipv4, listening.ipv6);
     assert_eq!(families(listening(&[])), (true, false));
     assert_eq!(families(listening(&["--listen", "[::]:0"])), (true, true));
+    // A socket that was passed has been told so by another.
+    let passed = |is_ipv6_only: bool| {
+        let listening = listening(&["--listen", "[::]:0"]);
+        let addr = listening.addresses[1];
+        let listening = listening.passed(&[(addr, is_ipv6_only)]);
+        (listening.describe_address(addr), listening.passed.len())
+    };
+    assert!(passed(false).0.ends_with(" (IPv4 and IPv6) (a socket that was passed)"));
+    assert!(passed(true).0.ends_with(" (IPv6 only) (a socket that was passed)"));
+    assert_eq!(passed(true).1, 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod bounds;
 mod events;
 mod metrics;
+mod openapi;
 mod refusals;
 
 use core::net::SocketAddr;
@@ -59,7 +60,10 @@ impl Web {
 
     #[track_caller]
     fn ask(&self, request: &str) -> Answer {
-        Answer::of(&self.raw(request))
+        let answer = Answer::of(&self.raw(request));
+        let [method, path] = [0, 1].map(|word| request.split(' ').nth(word).unwrap());
+        openapi::check(method, path, &answer);
+        answer
     }
 
     #[track_caller]

@@ -28,6 +28,9 @@ use crate::output::Millis;
 /// The page at `/`: one file, without a build step or outside resources.
 const PAGE: &str = include_str!("page.html");
 
+/// The paths, and the fields of their answers.
+const DESCRIPTION: &str = include_str!("openapi.json");
+
 /// Bytes of a request's body.
 const MAX_BODY: usize = 16 * 1024;
 
@@ -52,6 +55,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(page))
         .route("/livez", get(async |State(shared): App| shared.health.live()))
         .route("/readyz", get(async |State(shared): App| shared.health.ready()))
+        .route("/openapi.json", get(describe))
         .route("/metrics", get(async |State(shared): App| metrics::answer(&shared)))
         .route("/v1/stats", get(show_stats))
         .route("/v1/sessions", get(list).with_state((Arc::clone(shared), listings)))
@@ -115,6 +119,10 @@ async fn page() -> Response {
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(NOTHING));
     ([(CONTENT_TYPE, kind), (CONTENT_SECURITY_POLICY, policy)], page).into_response()
+}
+
+async fn describe() -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], DESCRIPTION).into_response()
 }
 
 async fn show_stats(State(shared): App) -> Result<Response, Refusal> {

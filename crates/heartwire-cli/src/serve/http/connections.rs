@@ -329,3 +329,56 @@ impl Drop for Watched {
         self.watch.to(Stage::Idle);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection at this stage, since so many seconds after the first.
+    fn add(open: &Open, number: u64, stage: Stage, seconds: u64, start: Instant) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(start));
+        let since = start + Duration::from_secs(seconds);
+        *watch.lock() = State { stage, since, blocked: None };
+        open.lock().insert(number, Arc::clone(&watch));
+        watch
+    }
+
+    #[test]
+    fn the_connection_that_has_waited_longest_without_a_request_makes_room() {
+        let (open, start) = (Open::default(), Instant::now());
+        add(&open, 1, Stage::Busy, 0, start);
+        add(&open, 2, Stage::Idle, 5, start);
+        add(&open, 3, Stage::Reading, 3, start);
+        let slow = add(&open, 4, Stage::Busy, 1, start);
+        let left = || open.lock().keys().copied().collect::<Vec<_>>();
+        assert!(open.make_room());
+        assert_eq!(left(), [1, 2, 4]);
+        assert!(open.make_room());
+        assert_eq!(left(), [1, 4]);
+        assert!(!open.make_room(), "those that are answered stay");
+        slow.written(&Poll::<()>::Pending);
+        assert!(open.make_room(), "unless they take nothing of it");
+        assert_eq!(left(), [1]);
+    }
+
+    #[test]
+    fn each_stage_has_its_bound() {
+        let start = Instant::now();
+        let watch = Watch::new(start);
+        assert_eq!(watch.lock().deadline(), Some(start + HEAD_WITHIN));
+        watch.to(Stage::Busy);
+        watch.heard();
+        assert_eq!(watch.lock().deadline(), None, "a body, or a request sent ahead");
+        watch.written(&Poll::<()>::Pending);
+        let blocked = watch.lock().blocked.unwrap();
+        watch.written(&Poll::<()>::Pending);
+        assert_eq!(watch.lock().deadline(), Some(blocked + BLOCKED_FOR), "since the first");
+        watch.written(&Poll::Ready(()));
+        watch.to(Stage::Idle);
+        let since = watch.lock().since;
+        assert_eq!(watch.lock().deadline(), Some(since + IDLE_FOR));
+        watch.heard();
+        let since = watch.lock().since;
+        assert_eq!(watch.lock().deadline(), Some(since + HEAD_WITHIN));
+    }
+}

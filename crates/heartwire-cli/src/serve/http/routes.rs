@@ -37,6 +37,9 @@ const MAX_BODY: usize = 16 * 1024;
 /// From a request's head to that of its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// From a request's head to the end of its body.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long a listing waits for the one before it.
 const LISTING_WAITS: Duration = Duration::from_secs(2);
 
@@ -193,7 +196,11 @@ async fn drain(State(shared): App, body: Body) -> Result<Response, Refusal> {
     struct Draining {
         window_ms: Millis,
     }
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| {
+    let body = timeout(BODY_WITHIN, to_bytes(body, MAX_BODY)).await.map_err(|_| {
+        let message = format!("a body has to come within {} s", BODY_WITHIN.as_secs());
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message)
+    })?;
+    let body = body.map_err(|_| {
         let message = format!("a body has at most {MAX_BODY} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message)
     })?;

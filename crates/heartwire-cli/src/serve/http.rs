@@ -6,6 +6,7 @@ mod args;
 mod connections;
 mod guard;
 mod health;
+mod heat;
 mod listener;
 mod metrics;
 mod reply;
@@ -35,6 +36,7 @@ pub(crate) use listener::CannotServe;
 
 use guard::Guard;
 use health::Health;
+use heat::HeatMap;
 use listener::Bound;
 use reply::Refusal;
 use stream::Readers;
@@ -71,6 +73,7 @@ struct Shared {
     guard: Guard,
     health: Health,
     readers: Arc<Readers>,
+    heat: HeatMap,
     running: OnceLock<Running>,
     /// The server listens.
     listens: Notify,
@@ -134,6 +137,7 @@ impl Http {
             guard: Guard::new(args, &address)?,
             health: Health::default(),
             readers: Arc::default(),
+            heat: HeatMap::default(),
             running: OnceLock::new(),
             listens: Notify::new(),
             drained: Notify::new(),

@@ -171,6 +171,14 @@ fn a_server_tells_over_http_who_is_there_and_disconnects_whom_it_is_told_to() {
     let one = web.get(&format!("/v1/sessions/{id}")).expect(200);
     assert_eq!(one["name"], "alice");
 
+    let heat = web.get("/v1/heat").expect(200);
+    let counts = heat["counts"].as_array().unwrap();
+    let (rows, columns) = (heat["silence"].as_array().unwrap(), heat["rtt_ms"].as_array().unwrap());
+    assert_eq!(counts.len(), rows.len() + 1);
+    assert!(counts.iter().all(|row| row.as_array().unwrap().len() == columns.len() + 2));
+    let all = counts.iter().flat_map(|row| row.as_array().unwrap());
+    assert_eq!(all.map(|count| count.as_u64().unwrap()).sum::<u64>(), 2);
+
     let path = format!("/v1/sessions/{id}?reason=tidying%20up&retry=never");
     assert_eq!(web.write("DELETE", &path, "").expect(202)["session"], *id);
     let offline = web.server.event("offline");

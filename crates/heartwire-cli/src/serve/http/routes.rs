@@ -63,6 +63,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/stats", get(show_stats))
         .route("/v1/sessions", get(list).with_state((Arc::clone(shared), listings)))
         .route("/v1/sessions/{id}", get(show).delete(kick))
+        .route("/v1/heat", get(heat))
         .route("/v1/drain", post(drain))
         .route("/v1/events", get(events))
         .fallback(no_path)
@@ -143,6 +144,10 @@ async fn list(
         return Err(Refusal::busy("others list sessions, and one does at a time"));
     };
     sessions::page(server, asked).await
+}
+
+async fn heat(State(shared): App) -> Result<Response, Refusal> {
+    Ok(shared.heat.answer(&shared.running()?.server).await)
 }
 
 async fn show(State(shared): App, Path(id): Path<String>) -> Result<Response, Refusal> {

@@ -2,17 +2,11 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use heartwire::server::{Handle, SessionInfo};
+use heartwire::server::{Handle, NotAnId, Query, SessionInfo};
 use serde::{Deserialize, Serialize};
 
 use super::reply::{Refusal, json};
 use crate::output::Millis;
-
-/// Sessions in one page, unless it is asked for fewer or more.
-const LIMIT: usize = 100;
-
-/// Sessions in the longest page.
-const MAX_LIMIT: usize = 1000;
 
 /// What a page is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -91,51 +85,55 @@ pub(super) async fn page(server: &Handle, asked: Asked) -> Result<Response, Refu
         after: Option<String>,
         missing_shards: Vec<usize>,
     }
-    let limit = asked.limit.unwrap_or(LIMIT);
-    if limit == 0 || limit > MAX_LIMIT {
-        return Err(Refusal::bad_query(format!("limit is a number from 1 to {MAX_LIMIT}")));
+    let limit = asked.limit.unwrap_or(Query::LIMIT);
+    if limit == 0 || limit > Query::MAX_LIMIT {
+        let most = Query::MAX_LIMIT;
+        return Err(Refusal::bad_query(format!("limit is a number from 1 to {most}")));
     }
-    let mut all = server.list().await;
-    all.sort_by_key(|info| info.id);
-    let after = match &asked.after {
-        Some(after) => find(&all, after).map(|info| info.id),
-        None => None,
-    };
-    all.retain(|info| {
-        after.is_none_or(|after| info.id > after)
-            && asked.away.is_none_or(|away| info.away_within.is_some() == away)
-            && asked.name.as_ref().is_none_or(|part| {
-                info.name.as_ref().is_some_and(|name| name.contains(part.as_str()))
-            })
-    });
-    match asked.sort {
-        Sort::Id => {}
-        Sort::Silence => all.sort_by_key(|info| core::cmp::Reverse(info.silence)),
-        Sort::Due => all.sort_by_key(|info| (info.due.is_none(), info.due)),
-        Sort::Age => all.sort_by_key(|info| core::cmp::Reverse(info.age)),
-        Sort::Rtt => {
-            let rtt = |info: &SessionInfo| info.link_state.as_ref().and_then(|link| link.rtt);
-            all.sort_by_key(|info| core::cmp::Reverse(rtt(info)));
+    let mut query = Query::new().limit(limit).sort(asked.sort.into());
+    if let Some(after) = &asked.after {
+        if asked.sort != Sort::Id {
+            return Err(Refusal::bad_query("only sort=id has further pages"));
         }
-        Sort::Queued => all.sort_by_key(|info| core::cmp::Reverse(info.queued)),
+        let after =
+            after.parse().map_err(|error: NotAnId| Refusal::bad_query(error.to_string()))?;
+        query = query.after(after);
     }
-    let has_more = all.len() > limit;
-    all.truncate(limit);
-    let sessions: Vec<_> = all.iter().map(Session::of).collect();
-    let last = sessions.last().map(|session| session.session.clone());
-    let after = last.filter(|_| has_more && asked.sort == Sort::Id);
-    Ok(json(StatusCode::OK, &Page { sessions, after, missing_shards: Vec::new() }))
+    if let Some(part) = &asked.name {
+        query = query.name(part);
+    }
+    if let Some(away) = asked.away {
+        query = query.away(away);
+    }
+    let found = server.query(query).await;
+    let page = Page {
+        sessions: found.sessions.iter().map(Session::of).collect(),
+        after: found.next.map(|id| id.to_string()),
+        missing_shards: found.missing,
+    };
+    Ok(json(StatusCode::OK, &page))
 }
 
 /// One session.
 pub(super) async fn one(server: &Handle, id: &str) -> Result<SessionInfo, Refusal> {
-    let mut all = server.list().await;
-    let place = all.iter().position(|info| info.id.to_string() == id);
-    place.map(|place| all.swap_remove(place)).ok_or_else(|| {
+    let found = match id.parse() {
+        Ok(id) => server.session(id).await,
+        Err(NotAnId { .. }) => None,
+    };
+    found.ok_or_else(|| {
         Refusal::new(StatusCode::NOT_FOUND, "no_session", format!("there is no session {id:?} now"))
     })
 }
 
-fn find<'a>(all: &'a [SessionInfo], id: &str) -> Option<&'a SessionInfo> {
-    all.iter().find(|info| info.id.to_string() == id)
+impl From<Sort> for heartwire::server::Sort {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Id => Self::Id,
+            Sort::Silence => Self::Silence,
+            Sort::Due => Self::Due,
+            Sort::Rtt => Self::RoundTrip,
+            Sort::Age => Self::Age,
+            Sort::Queued => Self::Queued,
+        }
+    }
 }

@@ -35,6 +35,8 @@ fn nonsense_is_refused_with_its_reason() {
         ("/v1/sessions?limit=1001", "1 to 1000"),
         ("/v1/sessions?sort=colour", "silence"),
         ("/v1/sessions?colour=red", "colour"),
+        ("/v1/sessions?after=7", "0-17-3"),
+        ("/v1/sessions?after=0-0-1&sort=age", "sort=id"),
         ("/v1/events?kinds=online,colour", "colour"),
     ] {
         let answer = web.get(path);

@@ -114,7 +114,8 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         fcntl_setfd(&listener, FdFlags::empty()).unwrap();
         let config = format!(
-            "defaults\n  mode tcp\n  log stderr format raw daemon\n  option log-health-checks\n  timeout connect 30s\n  timeout client 1h\n  \
+            "defaults\n  mode tcp\n  log stderr format raw daemon\n  \
+             option log-health-checks\n  timeout connect 30s\n  timeout client 1h\n  \
              timeout server 1h\n\
              listen heartwire\n  bind fd@{}\n  server one {server} source {BALANCER} {options}\n",
             listener.as_raw_fd()

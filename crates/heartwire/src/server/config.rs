@@ -153,9 +153,9 @@ impl ServerConfig {
     /// and lists. TLS, if any, begins after it. A connection from another address cannot use it.
     /// Default: none.
     ///
-    /// Connections that are the balancer's own (`LOCAL`, `UNKNOWN`), such as health checks, keep its
-    /// address; they count in the limits for all only, and so does each connection of a balancer
-    /// until its header has come.
+    /// Connections that are the balancer's own (`LOCAL`, `UNKNOWN`), such as health checks, keep
+    /// its address; they count in the limits for all only, and so does each connection of a
+    /// balancer until its header has come.
     pub fn proxy_from(mut self, balancers: impl IntoIterator<Item = Network>) -> Self {
         self.proxy_from.extend(balancers);
         self

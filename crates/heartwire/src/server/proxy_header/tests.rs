@@ -198,14 +198,14 @@ proptest! {
         let Ok(Some(source)) = found else { return Ok(()) };
         let Source::Client(client) = source else { return Ok(()) };
         prop_assert!(other.is_complete(), "{:?}", other);
-        let other = match other {
+        let other = match &other {
             HeaderResult::V1(Ok(header)) => {
                 prop_assert!(LINE.contains(&header.header.len()));
                 prop_assert_eq!(header.header.len(), taken);
                 match header.addresses {
                     ppp::v1::Addresses::Tcp4(of) => (of.source_address.into(), of.source_port),
                     ppp::v1::Addresses::Tcp6(of) => (of.source_address.into(), of.source_port),
-                    ppp::v1::Addresses::Unknown => panic!("unknown"),
+                    ppp::v1::Addresses::Unknown => panic!("{other:?}"),
                 }
             }
             HeaderResult::V2(Ok(header)) => {
@@ -213,10 +213,12 @@ proptest! {
                 match header.addresses {
                     ppp::v2::Addresses::IPv4(of) => (of.source_address.into(), of.source_port),
                     ppp::v2::Addresses::IPv6(of) => (of.source_address.into(), of.source_port),
-                    other => panic!("{other:?}"),
+                    ppp::v2::Addresses::Unspecified | ppp::v2::Addresses::Unix(_) => {
+                        panic!("{other:?}")
+                    }
                 }
             }
-            refused => panic!("{refused:?}"),
+            HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => panic!("{other:?}"),
         };
         prop_assert_eq!(Source::client(other.0, other.1), Source::Client(client));
     }

@@ -283,10 +283,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             );
         } else if let (Reason::Protocol(violation), false) = (reason, gone.without_a_word) {
             let name = violation.name();
-            let hint = match violation {
-                Violation::UnknownType { header } if looks_like_proxy(&header) => PROXY_HINT,
-                _ => "",
-            };
+            let is_header =
+                matches!(violation, Violation::UnknownType { header } if looks_like_proxy(&header));
+            let hint = if is_header { PROXY_HINT } else { "" };
             tracing::warn!(
                 session = %id, %peer, violation = name,
                 "closed for a protocol error: {violation}{hint}"

@@ -101,8 +101,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Checks the deadlines of a balancer's header and of TLS. False if the session's own deadlines do not apply: during the
-    /// TLS handshake, or after TLS took too long.
+    /// Checks the deadlines of a balancer's header and of TLS. False if the session's own deadlines
+    /// do not apply: during the header and the TLS handshake, or after one of them took too long.
     fn judge_tls(&mut self, slot: u32, now: Instant) -> bool {
         if self.state.live(slot).is_some_and(|(session, agenda)| agenda.is_tls_late(session, now)) {
             self.read_first(slot);

@@ -7,6 +7,7 @@ use heartwire_core::frame::Kind;
 use heartwire_core::resume::Position;
 
 use super::*;
+use crate::reason::{Credential, ProxyFault};
 use crate::tls::{TlsError, TlsFault};
 
 /// What is counted of one end.
@@ -35,11 +36,14 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Reason::Unacknowledged,
         Reason::Bye(ByeCode::Done),
         Reason::TakenOver,
+        Reason::Revoked(Credential::Token),
+        Reason::Expired(Credential::Token),
         Reason::NotBack,
         Reason::Overflow,
         Reason::ReplayFull,
         Reason::Done,
         Reason::Tls(TlsError(TlsFault::Local)),
+        Reason::Proxy(ProxyFault::Missing),
         Reason::Failed(io::ErrorKind::Other),
     ] {
         assert_eq!(counted(&reason), BTreeSet::from([reason.name()]));

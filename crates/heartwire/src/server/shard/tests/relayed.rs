@@ -50,15 +50,14 @@ fn online(rig: &mut Rig, client: &str) -> Toy {
 /// The address of a client that is online.
 #[track_caller]
 fn told_online(rig: &mut Rig) -> String {
-    match rig.next() {
-        Event::Online { peer, .. } => peer.to_string(),
-        other => panic!("{other:?}"),
-    }
+    let event = rig.next();
+    let Event::Online { peer, .. } = event else { panic!("{event:?}") };
+    peer.to_string()
 }
 
 /// Asserts that all counts are right: a shard checks its own at its end.
 #[track_caller]
-fn shut_down(mut rig: Rig) {
+fn end_all(mut rig: Rig) {
     rig.handle.shutdown();
     rig.pass(ms(10_000));
     let stats = rig.handle.stats();
@@ -88,7 +87,7 @@ fn client_behind_a_balancer_has_its_own_address_on_either_protocol() {
         }
     }
     assert_eq!(rig.handle.count(), 4);
-    shut_down(rig);
+    end_all(rig);
 }
 
 #[test]
@@ -100,7 +99,7 @@ fn client_of_a_server_that_speaks_v0_alone_is_online_with_its_header() {
     socket.send(b" 192.0.2.7 10.0.0.1 4711 7400\r\n");
     rig.run();
     assert_eq!(told_online(&mut rig), "192.0.2.7:4711");
-    shut_down(rig);
+    end_all(rig);
 }
 
 #[test]
@@ -112,8 +111,11 @@ fn limits_of_an_address_are_the_clients_and_not_the_balancers() {
             clients.push(online(&mut rig, &format!("192.0.2.{address}:{port}")));
         }
     }
-    // One too many is told so.
-    let refused = relayed(&mut rig, &header("192.0.2.1:3"));
+    // One too many is told so, and has a second from its header on.
+    let refused = relayed(&mut rig, b"");
+    rig.pass(ms(1_500));
+    refused.send(&header("192.0.2.1:3"));
+    rig.pass(ms(900));
     assert_eq!(rig.next(), Event::Refusing { cause: Refusal::AddressSessions });
     refused.send(&hello_as("anybody", None));
     rig.run();
@@ -137,7 +139,7 @@ fn limits_of_an_address_are_the_clients_and_not_the_balancers() {
     assert!(matches!(rig.next(), Event::Accepting { refused: 1 }));
     assert_eq!(told_online(&mut rig), "192.0.2.1:3");
     assert_eq!((rig.count("refused"), rig.count("rejected_full")), (1, 1));
-    shut_down(rig);
+    end_all(rig);
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn accept_rate_of_an_address_is_the_clients_and_that_of_all_counts_at_once() {
     let sixth = relayed(&mut rig, b"");
     assert!(sixth.is_dropped() && sixth.state().resets);
     assert_eq!((rig.count("refused"), rig.count("accepted")), (2, 5));
-    shut_down(rig);
+    end_all(rig);
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn balancers_connection_without_a_header_is_closed_with_its_first_byte() {
     rig.run();
     assert!(check.is_dropped());
     assert_eq!(rig.count("closed_by_peer"), 1);
-    shut_down(rig);
+    end_all(rig);
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn header_of_a_refused_client_is_read_and_the_client_is_told() {
     assert_eq!(refused.got(), [Got::Bye(ByeCode::Full, RetryHint::AtWill, detail)]);
     assert_eq!((rig.handle.count(), rig.count("refused"), rig.count("accepted")), (1, 1, 1));
     drop(inside);
-    shut_down(rig);
+    end_all(rig);
 }
 
 /// Nothing is encrypted between it and the server, whatever the balancer's own machine is to it.

@@ -67,6 +67,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
         addresses: AddressCounts::new(config.admission.clone()),
         names: Names::new(epochs_from),
         max_pending: config.max_pending(),
+        held_per_shard: config.held_per_shard(),
         denials: Denials::new(),
     }));
     let hand_over = HandOver::of(places.len());

@@ -1,4 +1,4 @@
-//! Grows the table of file descriptors at the start.
+//! This process's file descriptors: how many there are and may be, and room for them at the start.
 
 /// Maximum number of descriptors to make room for: at 8 bytes each it takes 8 MiB.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -16,6 +16,18 @@ pub(super) fn most() -> usize {
 #[cfg(not(unix))]
 pub(super) fn most() -> usize {
     usize::MAX
+}
+
+/// How many descriptors this process has, where the system counts them: Linux from 6.2 on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn used() -> Option<usize> {
+    let count = std::fs::metadata("/proc/self/fd").ok()?.len();
+    usize::try_from(count).ok().filter(|&count| count > 0)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) const fn used() -> Option<usize> {
+    None
 }
 
 /// Makes the kernel grow this process's descriptor table now, for `max_sessions` sessions.

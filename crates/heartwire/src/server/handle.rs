@@ -11,6 +11,7 @@ use super::admission::addresses::AddressCounts;
 use super::admission::denials::Denials;
 use super::admission::names::Names;
 use super::admission::pending::MaxPending;
+use super::agenda::Held as HeldPerShard;
 use super::auth::Tokens;
 use super::error::CommandError;
 use super::histograms::{Histograms, Measured};
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     pub(super) addresses: AddressCounts,
     pub(super) names: Names,
     pub(super) max_pending: MaxPending,
+    /// The most bytes that each shard may hold.
+    pub(super) held_per_shard: HeldPerShard,
     pub(super) denials: Denials,
 }
 
@@ -283,6 +286,10 @@ impl Handle {
 
     pub(super) fn names(&self) -> &Names {
         &self.0.names
+    }
+
+    pub(super) fn held_per_shard(&self) -> HeldPerShard {
+        self.0.held_per_shard
     }
 
     pub(super) fn max_pending(&self) -> &MaxPending {

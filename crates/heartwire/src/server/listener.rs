@@ -165,6 +165,11 @@ impl Places {
         None
     }
 
+    /// How many sessions there may be.
+    pub(super) fn max(&self) -> usize {
+        self.max_sessions.load(Relaxed)
+    }
+
     pub(super) fn sessions(&self) -> usize {
         self.sessions.load(Relaxed)
     }

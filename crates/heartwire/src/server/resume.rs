@@ -169,9 +169,14 @@ impl AwayCount {
         self.sessions.load(Relaxed)
     }
 
+    /// How many there may be.
+    pub(super) fn max(&self) -> usize {
+        self.max.load(Relaxed)
+    }
+
     /// Whether there are too many.
     pub(super) fn is_over(&self) -> bool {
-        self.get() > self.max.load(Relaxed)
+        self.get() > self.max()
     }
 
     /// Counts a session whose client was there. `None` if too many of that address are away.

@@ -15,7 +15,7 @@ use super::receipts::{Receipt, Receipts};
 use super::sender::Room;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
-use super::stats::ShardCounters;
+use super::stats::{ShardCounters, ShardHeld};
 use super::{CommandError, Handle};
 use crate::reason::Reason;
 use crate::world::{ServerWorld, Socket as _};
@@ -320,7 +320,9 @@ impl<W: ServerWorld> ShardState<W> {
     pub(super) fn count_turn(&mut self) {
         self.turns += 1;
         if let Some(counters) = self.counters() {
-            counters.publish(self.turns, self.agenda.timers);
+            let Agenda { held, pending: clients, timers, .. } = self.agenda;
+            let (all, pending, away) = (held.all.bytes, held.pending.bytes, held.away.bytes);
+            counters.publish(self.turns, timers, ShardHeld { all, pending, away, clients });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Counters of a server. None of them is touched per beat but a shard's own.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use heartwire_core::Violation;
 use heartwire_core::v1::ByeCode;
@@ -293,15 +293,40 @@ impl fmt::Debug for Stats {
 pub(super) struct ShardCounters {
     turns: AtomicU64,
     timers: AtomicU64,
+    held: [AtomicUsize; 3],
+    pending: AtomicUsize,
     /// It had its last turn.
     is_over: AtomicBool,
     pub(super) measured: Measured,
 }
 
+/// What a shard held at the end of its last turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShardHeld {
+    /// Bytes for sessions with a link.
+    pub(super) all: usize,
+    /// Those for pending clients.
+    pub(super) pending: usize,
+    /// Bytes for sessions that are away.
+    pub(super) away: usize,
+    /// Pending clients.
+    pub(super) clients: usize,
+}
+
 impl ShardCounters {
-    pub(super) fn publish(&self, turns: u64, timers: u64) {
+    pub(super) fn publish(&self, turns: u64, timers: u64, held: ShardHeld) {
+        let ShardHeld { all, pending, away, clients } = held;
         self.turns.store(turns, Relaxed);
         self.timers.store(timers, Relaxed);
+        for (cell, bytes) in self.held.iter().zip([all, pending, away]) {
+            cell.store(bytes, Relaxed);
+        }
+        self.pending.store(clients, Relaxed);
+    }
+
+    pub(super) fn held(&self) -> ShardHeld {
+        let [all, pending, away] = self.held.each_ref().map(|cell| cell.load(Relaxed));
+        ShardHeld { all, pending, away, clients: self.pending.load(Relaxed) }
     }
 
     pub(super) fn turns(&self) -> u64 {

@@ -112,8 +112,9 @@ fn reasons_without_a_counter_of_their_own_are_counted() {
 #[test]
 fn the_work_of_all_shards_is_summed_up() {
     let shards = [ShardCounters::default(), ShardCounters::default()];
-    shards[0].publish(1, 10);
-    shards[1].publish(2, 20);
+    let held = ShardHeld { all: 4, pending: 3, away: 2, clients: 1 };
+    shards[0].publish(1, 10, held);
+    shards[1].publish(2, 20, held);
     let stats = Counters::default().read(&shards);
     assert_eq!((stats.turns, stats.timers), (3, 30));
 }

@@ -31,6 +31,11 @@ fn incomplete_frames_are_buffered_for_few_pending_clients() {
         rig.run();
     }
     // A quarter of the bound is free again, so two had to go: those for which most is held.
+    let held = rig.handle.held();
+    let bytes = [LEN, LEN, 100].map(|len| HEADER_LEN + len - 1).iter().sum();
+    assert_eq!((held.pending_bytes.used, held.bytes.used), (bytes, bytes));
+    assert_eq!((held.pending.used, held.sessions.used, held.away.used), (3, 3, 0));
+    assert_eq!((held.pending_bytes.max, held.pending_bytes.fullest), (4 * LEN, 500));
     assert_eq!(rig.count("most_buffered"), 2);
     assert_eq!(greedy.iter().filter(|client| client.state().is_closed).count(), 2);
     modest.send(&[0]);

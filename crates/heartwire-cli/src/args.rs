@@ -10,6 +10,7 @@ use crate::exit::HELP;
 use crate::health::{self, HealthArgs};
 use crate::plan::{self, PlanArgs};
 use crate::serve::{self, ServeArgs};
+use crate::top::{self, TopArgs};
 #[cfg(unix)]
 use crate::tunnel::{self, TunnelCommand};
 
@@ -82,6 +83,9 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand, after_help = tunnel::EXAMPLES)]
     Tunnel(TunnelCommand),
+    /// Watch a server (serve --http) in a terminal: rates, lateness, and sessions that need a look.
+    #[command(after_help = top::EXAMPLES)]
+    Top(TopArgs),
     /// Ask a server (serve --http) whether it is ready for clients, or alive.
     #[command(after_help = health::EXAMPLES)]
     Health(HealthArgs),

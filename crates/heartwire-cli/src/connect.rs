@@ -407,7 +407,7 @@ const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
 }
 
 /// Reads the token, and warns if it is no secret: at the start and on SIGHUP, not at each attempt.
-fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
+pub(crate) fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
     let token = read_token(path)?;
     if is_world_readable(path) {
         tracing::warn!(path = %path.display(), "every user of this machine can read the token");

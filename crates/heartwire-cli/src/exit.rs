@@ -30,7 +30,7 @@ Exit codes:
   2  invalid arguments, or settings that contradict each other
   3  serve could not listen on an address
   4  connect could not connect, was rejected, or lost the connection, and does not retry; or it was
-     stopped, and the server had not acknowledged all of the input; health: no answer
+     stopped, and the server had not acknowledged all of the input; health and top: no answer
   5  connect declared the server dead, and does not retry
   6  plan found no settings that meet the target of --within
   7  plan --check: a fault is never detected, or healthy connections or sessions are ended

@@ -22,7 +22,8 @@ Examples:
       is every thread of the server making progress? for a check that restarts it
   heartwire health --json http://10.0.0.5:39080
 
-Exit codes: 0 ready (--live: alive), 1 it answered that it is not, 2 invalid arguments, 4 no answer.";
+Exit codes: 0 ready (--live: alive), 1 it answered that it is not, 2 invalid arguments, 4 no
+answer.";
 
 #[derive(Debug, Args)]
 pub(crate) struct HealthArgs {

@@ -1,7 +1,5 @@
 //! A small HTTP/1.1 client for what `serve --http` offers: one connection, kept between requests.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "`top` uses the rest"))]
-
 mod endpoint;
 mod error;
 
@@ -76,13 +74,14 @@ impl HttpClient {
             }
         }
         let request = self.prepare(method, path)?;
+        let endpoint = &self.endpoint;
         let fresh = async {
-            let mut connection = Connection::open(&self.endpoint).await?;
+            let mut connection = Connection::open(endpoint).await?;
             match connection.exchange(request).await {
                 Ok(answer) => Ok((connection, answer)),
-                Err(Broken::TooLong) => Err(self.too_long(path)),
+                Err(Broken::TooLong) => Err(HttpError::too_long(endpoint, path, MAX_BODY_LEN)),
                 Err(Broken::Unsent(error) | Broken::Sent(error)) => {
-                    Err(HttpError::broken(&self.endpoint, &error))
+                    Err(HttpError::broken(endpoint, &error))
                 }
             }
         };

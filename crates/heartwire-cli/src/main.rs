@@ -25,6 +25,7 @@ mod stdin;
 #[cfg_attr(not(target_os = "linux"), path = "systemd/absent.rs")]
 mod systemd;
 mod tips;
+mod top;
 #[cfg(unix)]
 mod tunnel;
 mod values;
@@ -97,6 +98,7 @@ fn run_command(command: Command) -> anyhow::Result<Exit> {
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::run(&command),
         Command::Health(args) => health::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Completions { shell } => shell::completions(shell),
@@ -111,6 +113,7 @@ fn format(command: &Command) -> Format {
         Command::Connect(args) => args.format.format(),
         Command::Plan(args) => args.format.format(),
         Command::Health(args) => args.format.format(),
+        Command::Top(args) => args.format(),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::format(command),
         Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Format::Text,

@@ -42,6 +42,8 @@ mod proxy;
 mod resume;
 mod server;
 mod skip;
+#[cfg(unix)]
+mod tmux;
 
 pub use certificates::{Authority, Files};
 pub use client::{ClientOffline, ClientRig, client_config, fixed};
@@ -59,6 +61,8 @@ pub use proxy::{Proxy, Way};
 pub use resume::{Resumable, after};
 pub use server::{Offline, ServerRig, echo, verdict_of};
 pub use skip::skip;
+#[cfg(unix)]
+pub use tmux::Tmux;
 
 use heartwire_core::Policy;
 

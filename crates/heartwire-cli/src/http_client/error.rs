@@ -37,8 +37,8 @@ impl HttpError {
     pub(super) fn silent(endpoint: &Endpoint, within: Duration) -> Self {
         let within = typed(within);
         Self(format!(
-            "{endpoint} did not answer within {within}: the server hangs or is busy, or the path to \
-             it loses packets. Wait longer, or look at its log"
+            "{endpoint} did not answer within {within}: the server hangs or is busy, or the path \
+             to it loses packets. Wait longer, or look at its log"
         ))
     }
 
@@ -62,8 +62,8 @@ impl HttpError {
     /// An answer that is not as ours are.
     pub(crate) fn foreign(endpoint: &Endpoint, path: &str, why: impl fmt::Display) -> Self {
         Self(format!(
-            "the answer of {endpoint} to {path} is not that of `heartwire serve --http` ({why}). Is \
-             another program there, or another version?"
+            "the answer of {endpoint} to {path} is not that of `heartwire serve --http` ({why}). \
+             Is another program there, or another version?"
         ))
     }
 
@@ -76,8 +76,8 @@ impl HttpError {
         Self(match message {
             Some(message) => format!("{endpoint} refused ({code}): {message}"),
             None => format!(
-                "{endpoint} answered {status}, and not as `heartwire serve --http` does. Is another \
-                 program there?"
+                "{endpoint} answered {status}, and not as `heartwire serve --http` does. Is \
+                 another program there?"
             ),
         })
     }

@@ -67,13 +67,19 @@ async fn requests_share_a_connection_and_carry_the_token() {
 }
 
 #[tokio::test]
-async fn get_is_sent_again_when_the_kept_connection_has_ended() {
-    let stub = Stub::start(&[&[OK], &[OK]]);
+async fn get_is_sent_again_when_the_kept_connection_ends_and_a_command_is_not() {
+    // An empty answer is the end of the connection, as an idle one ends while a request is sent.
+    let stub = Stub::start(&[&[OK, ""], &[OK, ""], &[OK]]);
     let mut client = stub.client(None);
     assert_eq!(client.json::<u32>("/a").await, Ok(17));
     assert_eq!(client.json::<u32>("/b").await, Ok(17));
+    let error = client.request(Method::DELETE, "/c").await.unwrap_err().to_string();
+    assert!(error.contains("ended without an answer"), "{error}");
+    assert_eq!(client.json::<u32>("/d").await, Ok(17));
     let asked = stub.asked();
-    assert!(asked[1].starts_with("GET /b "), "{asked:?}");
+    let lines: Vec<_> = asked.iter().map(|asked| asked.lines().next().unwrap()).collect();
+    let paths = ["GET /a", "GET /b", "GET /b", "DELETE /c", "GET /d"];
+    assert_eq!(lines, paths.map(|path| format!("{path} HTTP/1.1")));
     assert!(!asked[1].contains("authorization"), "{asked:?}");
 }
 

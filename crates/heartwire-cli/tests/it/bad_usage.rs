@@ -16,7 +16,8 @@ fn help_and_refusals_read_as_they_were_approved() {
         .case("tests/it/cmd/*.trycmd");
 }
 
-const COMMANDS: [&str; 7] = ["serve", "connect", "health", "demo", "plan", "completions", "man"];
+const COMMANDS: [&str; 8] =
+    ["serve", "connect", "health", "top", "demo", "plan", "completions", "man"];
 
 #[test]
 fn the_man_page_mentions_every_command() {

@@ -29,6 +29,7 @@ mod stop;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod tls;
+mod top;
 mod tunnel;
 mod v1;
 

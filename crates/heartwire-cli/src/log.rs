@@ -5,7 +5,7 @@ mod fields;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tracing::callsite::Identifier;
@@ -13,13 +13,38 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
-use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::registry::{LookupSpan, Registry, Scope};
+use tracing_subscriber::{EnvFilter, reload};
 
+use crate::exit::Usage;
 use crate::output::{Message, grouped, print_stderr, warn};
 use fields::Fields;
 
 /// Minimum time between two lines of a kind.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is logged; it can change.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// The filter that `--log-level` and its like name.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, Usage> {
+    EnvFilter::try_new(level)
+        .map_err(|error| Usage(format!("--log-level cannot be `{level}`: {error}")))
+}
+
+/// A layer with this filter, which [`set_filter`] can replace.
+pub(crate) fn filtering(filter: EnvFilter) -> reload::Layer<EnvFilter, Registry> {
+    let (layer, handle) = reload::Layer::new(filter);
+    // A second one is never made.
+    let _ = FILTER.set(handle);
+    layer
+}
+
+/// Replaces the filter.
+pub(crate) fn set_filter(filter: EnvFilter) {
+    // It fails only if there is no log any more.
+    let _ = FILTER.get().map(|handle| handle.reload(filter));
+}
 
 /// Hands each line to the thread that writes to standard error, so that logging never waits:
 /// clients can make a server log, and it must go on when nothing reads the log.

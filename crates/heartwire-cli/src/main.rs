@@ -35,9 +35,9 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use args::{Cli, Command};
 use exit::{Exit, Usage};
@@ -62,17 +62,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, format: Format, settings: &Settings) -> Exit {
-    let filter = match EnvFilter::try_new(cli.log_level()) {
+    let filter = match log::filter(cli.log_level()) {
         Ok(filter) => filter,
-        Err(error) => {
-            let why = format!("--log-level cannot be `{}`: {error}", cli.log_level());
-            return fail(&Usage(why).into(), settings);
-        }
+        Err(error) => return fail(&error.into(), settings),
     };
     let limit = Limit::default();
     let in_text = || fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(Log);
     tracing_subscriber::registry()
-        .with(filter)
+        .with(log::filtering(filter))
         .with((format == Format::Text).then(in_text))
         .with((format == Format::Json).then_some(JsonLog))
         .with(limit.clone())
@@ -80,8 +77,8 @@ fn run(cli: Cli, format: Format, settings: &Settings) -> Exit {
     if let Some(options) = settings.overridden() {
         tracing::info!(%options, "other options exclude these, which are set as well");
     }
-    let outcome =
-        checked::run(&cli.command, settings, format).unwrap_or_else(|| run_command(cli.command));
+    let outcome = checked::run(&cli.command, settings, format)
+        .unwrap_or_else(|| run_command(cli.command, settings));
     limit.tell();
     outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {
@@ -91,9 +88,9 @@ fn run(cli: Cli, format: Format, settings: &Settings) -> Exit {
     })
 }
 
-fn run_command(command: Command) -> anyhow::Result<Exit> {
+fn run_command(command: Command, settings: &Settings) -> anyhow::Result<Exit> {
     match command {
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args, settings),
         Command::Connect(args) => connect::run(&args),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::run(&command),

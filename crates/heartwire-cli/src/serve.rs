@@ -8,13 +8,16 @@ mod http;
 mod left_out;
 mod lines;
 mod listening;
+mod reload;
+mod reloadable;
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::task::Waker;
 use core::time::Duration;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use heartwire::Side;
@@ -23,11 +26,11 @@ use heartwire::server::limits::{Admission, Limits, Rate};
 use heartwire::server::{Control, Event, Handler, Protocols, Resume, Server, ServerConfig};
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::exit::{Exit, Usage};
 use crate::output::{Sink, Target, inform, start_stdout, warn};
+use crate::settings;
 use crate::signals::{Hangup, Look, Stop};
 use crate::systemd::{Manager, Passed};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
@@ -42,6 +45,7 @@ use feed::Feed;
 use http::{Http, Observer, Settings};
 use lines::Line;
 use listening::Listening;
+use reload::{Live, Reload};
 
 /// The length of a frame's header.
 const HEADER_LEN: u64 = 8;
@@ -83,7 +87,7 @@ pub(crate) fn check(args: &ServeArgs) -> anyhow::Result<()> {
     http::check(&args.http)
 }
 
-pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Result<Exit> {
     let passed = Passed::take()?;
     let manager = Manager::find();
     let open_files = raise_open_files();
@@ -94,12 +98,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     // Before the first client, which might take the last descriptor, and before the first line,
     // whose reader might send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut stop = {
+    let (mut stop, hangup) = {
         let _guard = runtime.enter();
-        let files = Files { tokens: tokens.zip(args.tokens.clone()), tls };
-        runtime.spawn(files.reload(Hangup::listen()?, manager.clone()));
         runtime.spawn(pass_over(Look::listen()?));
-        Stop::listen()?
+        (Stop::listen()?, Hangup::listen()?)
     };
     let output = start_stdout(
         Target::Stdout,
@@ -138,6 +140,17 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     manager.ready();
     runtime.spawn(manager.clone().report(server.handle().clone()));
 
+    let live = Live::new(args.drain);
+    let reload = Reload {
+        given: given.given.clone(),
+        tokens,
+        tls,
+        server: server.handle().clone(),
+        http: http.as_ref().map(Http::observer),
+        live: Arc::clone(&live),
+    };
+    runtime.spawn(reload.run(hangup, manager.clone()));
+
     let exit = runtime.block_on(async {
         let mut by_http = false;
         let exit = tokio::select! {
@@ -152,7 +165,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
                 Exit::Success
             }
         };
-        let drain = http.as_ref().map_or(args.drain, |http| http.drain(args.drain));
+        let drain = live.stop();
+        let drain = http.as_ref().map_or(drain, |http| http.drain(drain));
         let within = drain.saturating_add(CLOSE_WITHIN);
         manager.stopping(within);
         let by = Instant::now() + within;
@@ -334,65 +348,12 @@ pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, U
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }
 
-/// The files that SIGHUP reads again.
-#[derive(Clone)]
-struct Files {
-    tokens: Option<(Tokens, PathBuf)>,
-    tls: Option<SharedServerTls>,
-}
-
-impl Files {
-    async fn reload(self, mut hangup: Hangup, manager: Manager) {
-        loop {
-            hangup.signal().await;
-            let _until_done = manager.reloading();
-            let files = self.clone();
-            // Not on the thread that takes signals: a file system may be slow. It never panics.
-            let _ = spawn_blocking(move || files.read_again()).await;
-        }
-    }
-
-    fn read_again(&self) {
-        if self.tokens.is_none() && self.tls.is_none() {
-            inform("SIGHUP reads --tokens and --tls-cert again, and neither is given");
-        }
-        if let Some((tokens, path)) = &self.tokens {
-            reload_tokens(tokens, path);
-        }
-        if let Some(tls) = &self.tls {
-            reload_tls(tls);
-        }
-    }
-}
-
 /// Ignores SIGUSR1, which is for `connect`: sent to all processes of a name, it would kill this
 /// one.
 async fn pass_over(mut look: Look) {
     loop {
         look.signal().await;
         inform("SIGUSR1 tells connect that the network has changed, and does nothing here");
-    }
-}
-
-fn reload_tls(tls: &SharedServerTls) {
-    match tls.reload() {
-        Ok(()) => inform("read the certificates again"),
-        Err(error) => warn(format_args!(
-            "cannot read the certificates again, and go on with the old ones: {error}"
-        )),
-    }
-}
-
-fn reload_tokens(tokens: &Tokens, path: &Path) {
-    match tokens.reload(path) {
-        Ok(()) => inform(format_args!(
-            "read {} again; sessions whose token is gone end now",
-            path.display()
-        )),
-        Err(error) => warn(format_args!(
-            "cannot read {} again, and go on with the old tokens: {error}",
-            path.display()
-        )),
     }
 }
 

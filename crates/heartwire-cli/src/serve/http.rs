@@ -17,7 +17,7 @@ mod stats;
 mod stream;
 
 use core::time::Duration;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -85,7 +85,13 @@ struct Shared {
 #[derive(Debug)]
 struct Running {
     server: Handle,
-    settings: Settings,
+    settings: Mutex<Settings>,
+}
+
+impl Running {
+    fn settings(&self) -> Settings {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Shared {
@@ -103,7 +109,7 @@ impl Shared {
 
     /// Begins the end of the server; returns its window.
     fn drain(&self, window: Option<Duration>) -> Result<Duration, Refusal> {
-        let window = window.unwrap_or(self.running()?.settings.drain);
+        let window = window.unwrap_or(self.running()?.settings().drain);
         let window = self.health.drain(window);
         self.drained.notify_one();
         Ok(window)
@@ -170,6 +176,7 @@ impl Http {
     /// The server listens.
     pub(super) fn started(&self, server: Handle, settings: Settings) {
         let shared = &self.shared;
+        let settings = Mutex::new(settings);
         if shared.running.set(Running { server, settings }).is_ok() {
             shared.health.started();
             shared.listens.notify_one();
@@ -212,6 +219,14 @@ pub(super) async fn drained(http: Option<&Http>) {
 }
 
 impl Observer {
+    /// These settings of the server have changed.
+    pub(super) fn set(&self, max_sessions: usize, drain: Duration) {
+        if let Some(running) = self.0.running.get() {
+            let mut settings = running.settings.lock().unwrap_or_else(PoisonError::into_inner);
+            (settings.max_sessions, settings.drain) = (max_sessions, drain);
+        }
+    }
+
     /// Takes note of an event of a shard, and passes it on to those who read events.
     pub(super) fn observe(&self, shard: usize, event: &Event<&[u8]>, output: &Sink<Feed>) {
         self.0.health.observe(shard, event);

@@ -41,7 +41,9 @@ pub(super) fn read(path: &Path, command: &Command, errors: &mut Vec<clap::Error>
     if !faults.is_empty() {
         return settings;
     }
-    for (key, value) in table.into_inner() {
+    let mut keys: Vec<_> = table.into_inner().into_iter().collect();
+    keys.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in keys {
         let (at, key) = (key.span().start, key.into_inner().into_owned());
         let source = Source::File { path: path.to_owned(), line: line(&text, at) };
         match words(command, &key, value.get_ref()) {

@@ -20,8 +20,7 @@ impl Refused {
     }
 
     /// The errors in one line.
-    #[cfg(test)]
-    pub(super) fn in_line(&self) -> String {
+    pub(crate) fn in_line(&self) -> String {
         self.errors.iter().map(text).collect::<Vec<_>>().join("; ")
     }
 

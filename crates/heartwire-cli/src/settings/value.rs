@@ -1,11 +1,13 @@
 //! The value of an option, as a command line and a file write it.
 
+use core::fmt;
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::values::{flag, number};
 
+/// Displayed as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Flag(bool),
@@ -87,6 +89,15 @@ impl Value {
                 toml::Value::Array(values.collect::<Option<_>>()?)
             }
         })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.in_file() {
+            Some(value) => value.fmt(f),
+            None => write!(f, "{self:?}"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod bad_usage;
 mod balancers;
+mod config;
 mod demo;
 mod devices;
 mod environment;

@@ -59,7 +59,7 @@ fn both_ends_speak_tls_and_certificates_are_read_again() {
     // A broken file changes nothing.
     fs::write(&cert, "no certificate").unwrap();
     server.process.signal(Signal::HUP);
-    server.log.line("go on with the old ones");
+    server.log.line("cannot reload, and nothing has changed");
     Client::start(server.addr, &trusting_other).event("online");
 }
 

@@ -18,8 +18,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::Shared;
 use super::stats::cpu_time;
-use super::{Running, Shared};
 
 /// What a metric's reader understands.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,7 +45,8 @@ impl Collector for Metrics {
         out.gauge("ready", "1 while it takes new clients", u64::from(is_ready))?;
         let hanging = count(shared.health.hanging().len());
         out.gauge("hanging_shards", "shards that have not turned in time", hanging)?;
-        let Some(Running { server, settings }) = shared.running.get() else { return Ok(()) };
+        let Some(running) = shared.running.get() else { return Ok(()) };
+        let (server, settings) = (&running.server, running.settings());
         out.gauge("sessions", "sessions with a connection", count(server.count()))?;
         out.gauge("sessions_away", "sessions that wait for their client", count(server.away()))?;
         let most = count(settings.max_sessions);

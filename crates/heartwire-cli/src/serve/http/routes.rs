@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::reply::{Refusal, json};
 use super::stream::KINDS;
-use super::{Running, Shared, metrics, sessions, stats};
+use super::{Shared, metrics, sessions, stats};
 use crate::output::Millis;
 
 /// The page at `/`: one file, without a build step or outside resources.
@@ -130,8 +130,8 @@ async fn describe() -> Response {
 }
 
 async fn show_stats(State(shared): App) -> Result<Response, Refusal> {
-    let Running { server, settings } = shared.running()?;
-    Ok(stats::answer(&shared, server, settings))
+    let running = shared.running()?;
+    Ok(stats::answer(&shared, &running.server, &running.settings()))
 }
 
 async fn list(

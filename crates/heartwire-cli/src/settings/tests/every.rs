@@ -19,37 +19,40 @@ fn options_in_files(path: &str) -> Vec<Arg> {
     options
 }
 
+/// Values for options that take no fixed words. An option gets the first two that it takes.
+const EXAMPLES: [&str; 8] = [
+    "7s",
+    "127.0.0.1:4000",
+    "7",
+    "a \"b\" = #1\\",
+    "100KiB",
+    "10.0.0.0/8",
+    "3s,3s,3",
+    "ssh=127.0.0.1:22",
+];
+
 /// Values of an option, none of which is its default.
-fn examples(arg: &Arg) -> Vec<Vec<String>> {
+fn examples(path: &str, arg: &Arg) -> Vec<String> {
+    if matches!(Kind::of(arg), Kind::Flag | Kind::Count) {
+        return vec!["1".to_owned()];
+    }
+    let words = arg.get_possible_values();
+    let words: Vec<_> = words.iter().map(|value| value.get_name().to_owned()).collect();
+    let is_default = |value: &String| arg.get_default_values().iter().any(|other| other == value);
+    if !words.is_empty() {
+        return words.into_iter().filter(|value| !is_default(value)).collect();
+    }
     let name = arg.get_long().unwrap();
-    let one = |values: &[&str]| values.iter().map(|&value| vec![value.to_owned()]).collect();
-    let default = arg.get_default_values().first();
-    let possible: Vec<_> = arg
-        .get_possible_values()
-        .iter()
-        .map(|value| value.get_name().to_owned())
-        .filter(|value| default.is_none_or(|default| default.to_str() != Some(value)))
-        .collect();
-    let value_name = arg.get_value_names().and_then(<[_]>::first).map_or("", |name| name.as_str());
-    let values: Vec<Vec<String>> = match (Kind::of(arg), name, value_name) {
-        (Kind::Flag, ..) => vec![Vec::new()],
-        (Kind::Count, ..) => one(&["1", "2"]),
-        _ if !possible.is_empty() => possible.into_iter().map(|value| vec![value]).collect(),
-        (_, "log-level", _) => one(&["info", "heartwire=debug,warn"]),
-        (_, "http", _) => one(&["127.0.0.1:39080", "39081", "unix:/run/a.sock"]),
-        (_, "service", _) => one(&["ssh=127.0.0.1:22", "db=10.0.0.5:5432,grace=30s"]),
-        (_, "socket-buffers", _) => one(&["8192"]),
-        (_, "keepalive", _) => one(&["3s,3s,3"]),
-        (_, "retry", _) => one(&["never", "5s"]),
-        (_, _, "TIME") => one(&["7s", "7", "1h30m"]),
-        (_, _, "BYTES") => one(&["100KiB", "102400"]),
-        (_, _, "N" | "BEATS") => one(&["7", "17"]),
-        (_, _, "FILE") => one(&["some file", "/etc/heartwire/a.pem", "-"]),
-        (_, _, "ADDR") => one(&["127.0.0.1:4000", "4001"]),
-        (_, _, "NAME" | "HOST") => one(&["alice", "a \"name\" = #1", "door\\3"]),
-        _ => panic!("--{name} {value_name} has no example here: give it one"),
+    let is_taken = |value: &String| {
+        let line = format!("heartwire {path}");
+        let line = line.split(' ').map(str::to_owned).chain([format!("--{name}={value}")]);
+        let error = command().try_get_matches_from(line).map(drop).err();
+        error.is_none_or(|error| error.kind() != ErrorKind::ValueValidation)
     };
-    values
+    let taken: Vec<_> =
+        EXAMPLES.iter().map(|&value| value.to_owned()).filter(is_taken).take(2).collect();
+    assert!(!taken.is_empty(), "--{name} takes none of the examples: add one");
+    taken
 }
 
 /// An option with its values.
@@ -60,13 +63,12 @@ struct Set {
 }
 
 impl Set {
-    fn new(arg: &Arg, values: &[String]) -> Self {
-        let one = || OsString::from(&values[0]);
+    fn new(arg: &Arg, value: &str) -> Self {
         let value = match Kind::of(arg) {
             Kind::Flag => Value::Flag(true),
-            Kind::Count => Value::Count(values[0].parse().unwrap()),
-            Kind::One => Value::One(one()),
-            Kind::Many => Value::Many(values.iter().map(OsString::from).collect()),
+            Kind::Count => Value::Count(value.parse().unwrap()),
+            Kind::One => Value::One(value.into()),
+            Kind::Many => Value::Many(vec![value.into()]),
         };
         Self { option: arg.get_long().unwrap().to_owned(), value }
     }
@@ -120,7 +122,7 @@ impl Run {
             };
             for arg in options.iter().filter(|arg| named.contains(&arg.to_string())) {
                 if error.kind() == ErrorKind::MissingRequiredArgument {
-                    self.set.push(Set::new(arg, &examples(arg)[0]));
+                    self.set.push(Set::new(arg, &examples(self.path, arg)[0]));
                 } else if error.kind() == ErrorKind::ArgumentConflict {
                     self.set.retain(|set| Some(set.option.as_str()) != arg.get_long());
                 } else {
@@ -131,8 +133,8 @@ impl Run {
         panic!("{self:?} cannot be completed")
     }
 
-    /// What it does by a command line, by variables, by a file, and by the file that is printed for
-    /// each of them; the options, and what is said about them.
+    /// It has the same options from a command line, from variables, from a file, and from the file
+    /// that is printed for each of them.
     #[track_caller]
     fn check(&self) {
         let none = |_: &str| None;
@@ -153,11 +155,12 @@ impl Run {
         let expected = seen(&typed);
         assert_eq!(seen(&by_variables), expected);
         assert_eq!(seen(&by_file_itself), expected);
-        for (_, settings) in [&typed, &by_variables, &by_file_itself] {
-            for which in [Printed::Given, Printed::All] {
-                let printed = settings.print(which).unwrap();
-                assert_eq!(seen(&by_file(&printed)), expected, "{printed}");
-            }
+        // Which is what is printed.
+        assert_eq!(by_variables.1.given, typed.1.given);
+        assert_eq!(by_file_itself.1.given, typed.1.given);
+        for which in [Printed::Given, Printed::All] {
+            let printed = typed.1.print(which).unwrap();
+            assert_eq!(seen(&by_file(&printed)), expected, "{printed}");
         }
     }
 }
@@ -181,8 +184,8 @@ fn every_option_means_the_same_in_each_source() {
         let required: Vec<_> = default.set.iter().map(|set| set.option.clone()).collect();
         let default = parse_with(&default.typed(), |_| None).unwrap();
         for arg in &options {
-            for values in examples(arg) {
-                let set = vec![Set::new(arg, &values)];
+            for value in examples(path, arg) {
+                let set = vec![Set::new(arg, &value)];
                 let run = Run { path, positional, set }.completed(&options);
                 run.check();
                 let typed = parse_with(&run.typed(), |_| None).unwrap();
@@ -211,19 +214,35 @@ fn a_file_with_all_options_as_comments_changes_nothing() {
     }
 }
 
+/// One of these options with each name; a list has all values that are among them.
+fn united(sets: Vec<Set>) -> Vec<Set> {
+    let mut united: Vec<Set> = Vec::new();
+    for set in sets {
+        let Some(earlier) = united.iter_mut().find(|other| other.option == set.option) else {
+            united.push(set);
+            continue;
+        };
+        if let (Value::Many(values), Value::Many(more)) = (&mut earlier.value, set.value) {
+            values.extend(more);
+        }
+    }
+    united
+}
+
 fn runs() -> impl Strategy<Value = Run> {
-    let commands: Vec<_> = commands().collect();
-    prop::sample::select(commands).prop_flat_map(|(path, positional, options)| {
-        let all: Vec<Set> = options
-            .iter()
-            .flat_map(|arg| examples(arg).into_iter().map(move |values| Set::new(arg, &values)))
-            .collect();
-        let most = all.len();
-        prop::sample::subsequence(all, 0..most.min(20)).prop_shuffle().prop_map(move |mut set| {
-            let mut seen = HashSet::new();
-            set.retain(|set| seen.insert(set.option.clone()));
-            Run { path, positional, set }.completed(&options)
+    let commands: Vec<_> = commands()
+        .map(|(path, positional, options)| {
+            let sets = |arg: &Arg| {
+                let values = examples(path, arg);
+                values.iter().map(|value| Set::new(arg, value)).collect::<Vec<_>>()
+            };
+            let sets: Vec<Set> = options.iter().flat_map(sets).collect();
+            (path, positional, options, sets)
         })
+        .collect();
+    prop::sample::select(commands).prop_flat_map(|(path, positional, options, sets)| {
+        let some = prop::sample::subsequence(sets, 0..20).prop_shuffle();
+        some.prop_map(move |sets| Run { path, positional, set: united(sets) }.completed(&options))
     })
 }
 

@@ -112,7 +112,7 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
         let before = said_no(&server).len();
         server.process.signal(Signal::HUP);
         while said_no(&server).len() == before {
-            server.log.line("and go on with the old tokens");
+            server.log.line("cannot reload, and nothing has changed");
         }
     }
     let lines = said_no(&server);
@@ -211,7 +211,7 @@ fn a_token_that_can_be_read_only_once_is_kept() {
 
 fn said_no(server: &Server) -> Vec<String> {
     let lines = server.log.so_far().into_iter().map(|line| line.text);
-    lines.filter(|text| text.contains("and go on with the old tokens")).collect()
+    lines.filter(|text| text.contains("cannot reload, and nothing has changed")).collect()
 }
 
 #[test]

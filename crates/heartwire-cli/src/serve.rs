@@ -33,7 +33,7 @@ use crate::output::{Sink, Target, inform, start_stdout, warn};
 use crate::settings;
 use crate::signals::{Hangup, Look, Stop};
 use crate::systemd::{Manager, Passed};
-use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
+use crate::values::{ProtocolArg, RateOrOff, TimeOrOff, typed};
 
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs, ServeTlsArgs};
 use args::{EventKind, LimitArgs, ServeData};
@@ -128,8 +128,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     let mut listening = Listening::new(args, &server, open_files, own_tokens)?.passed(&on_passed);
     if let Some(http) = &http {
         let policy = args.policy.policy(Side::Server)?;
-        let (max_sessions, drain) = (args.limits.max_sessions, args.drain);
-        let settings = Settings { policy, max_sessions, shards: threads, drain };
+        let settings = Settings { policy, shards: threads, drain: args.drain };
         http.started(server.handle().clone(), settings);
         listening.add_http(http.address());
     }
@@ -167,13 +166,16 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         };
         let drain = live.stop();
         let drain = http.as_ref().map_or(drain, |http| http.drain(drain));
+        if by_http {
+            inform(format_args!("stopping within {}, as asked for over HTTP", typed(drain)));
+        }
         let within = drain.saturating_add(CLOSE_WITHIN);
         manager.stopping(within);
         let by = Instant::now() + within;
         server.handle().shutdown_within(drain);
         tokio::select! {
             _ = ended.recv() => {}
-            () = stop.signal_after(by_http) => {
+            () = last_signal(&mut stop, by_http) => {
                 warn("stopped at once by a second signal");
                 return Ok(exit);
             }
@@ -201,6 +203,16 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     // Reading a file again may never end.
     runtime.shutdown_background();
     exit
+}
+
+/// Waits for the signal that ends a drain. That of an orchestrator, which has asked for the drain
+/// over HTTP before, does not.
+async fn last_signal(stop: &mut Stop, by_http: bool) {
+    if by_http {
+        stop.signal().await;
+        inform("stopping already, as asked for over HTTP; another signal exits at once");
+    }
+    stop.signal().await;
 }
 
 /// How many there are; a server has as many threads by default.
@@ -421,7 +433,7 @@ impl Handler for OnEvents {
             _ => {}
         }
         if let Some(http) = &self.http {
-            http.observe(self.shard, &event, &self.output);
+            http.observe(&event, &self.output);
         }
         // The queue has to know which sessions there are, even if that is not printed.
         let is_told = |kind| self.printed.contains(&kind);

@@ -44,14 +44,6 @@ impl Stop {
         Ok(Self { interrupt: ctrl_c()?, obeyed_at: None })
     }
 
-    /// Waits for a signal more: for the second one, if what the first would do is done already.
-    pub(crate) async fn signal_after(&mut self, is_done: bool) {
-        if is_done {
-            self.signal().await;
-        }
-        self.signal().await;
-    }
-
     /// Waits for the next signal.
     pub(crate) async fn signal(&mut self) {
         loop {

@@ -61,7 +61,6 @@ pub(super) struct Observer(Arc<Shared>);
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) policy: Policy,
-    pub(super) max_sessions: usize,
     pub(super) shards: usize,
     pub(super) drain: Duration,
 }
@@ -105,6 +104,11 @@ impl Shared {
         if let Some(running) = self.running.get() {
             self.health.watch(&running.server).await;
         }
+    }
+
+    /// Why the server is not ready; empty if it is.
+    fn reasons(&self) -> Vec<String> {
+        self.health.reasons(self.running.get().map(|running| &running.server))
     }
 
     /// Begins the end of the server; returns its window.
@@ -158,6 +162,7 @@ impl Http {
         let app = routes::router(&shared);
         let watched = Arc::clone(&shared);
         thread::Builder::new().name("http".to_owned()).spawn(move || {
+            yield_to_shards();
             runtime.spawn(async move { watched.watch().await });
             runtime.block_on(connections::serve(listener, app));
         })?;
@@ -210,6 +215,18 @@ pub(super) fn check(args: &HttpArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Gives this thread less of a busy processor than the shards get.
+#[cfg(target_os = "linux")]
+fn yield_to_shards() {
+    /// A third of a shard's share; enough for a health check to be answered at once.
+    const NICE: i32 = 5;
+    // On Linux this is about the thread. One that may not be nice is not.
+    let _ = rustix::process::setpriority_process(None, NICE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_shards() {}
+
 /// Waits until a client asks for the end of the server. Without HTTP none does.
 pub(super) async fn drained(http: Option<&Http>) {
     match http {
@@ -219,17 +236,15 @@ pub(super) async fn drained(http: Option<&Http>) {
 }
 
 impl Observer {
-    /// These settings of the server have changed.
-    pub(super) fn set(&self, max_sessions: usize, drain: Duration) {
+    /// The default window of a drain has changed.
+    pub(super) fn set_drain(&self, drain: Duration) {
         if let Some(running) = self.0.running.get() {
-            let mut settings = running.settings.lock().unwrap_or_else(PoisonError::into_inner);
-            (settings.max_sessions, settings.drain) = (max_sessions, drain);
+            running.settings.lock().unwrap_or_else(PoisonError::into_inner).drain = drain;
         }
     }
 
-    /// Takes note of an event of a shard, and passes it on to those who read events.
-    pub(super) fn observe(&self, shard: usize, event: &Event<&[u8]>, output: &Sink<Feed>) {
-        self.0.health.observe(shard, event);
+    /// Passes an event on to those who read events.
+    pub(super) fn observe(&self, event: &Event<&[u8]>, output: &Sink<Feed>) {
         let client = || output.ask(|feed| feed.client_of(event)).flatten();
         self.0.readers.publish(event, client);
     }

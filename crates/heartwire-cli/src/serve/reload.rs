@@ -129,7 +129,7 @@ impl Reload {
         self.server.set_admission(admission(&args.limits));
         self.live.set_drain(args.drain);
         if let Some(http) = &self.http {
-            http.set(args.limits.max_sessions, args.drain);
+            http.set_drain(args.drain);
         }
         log::set_filter(filter);
         for name in changed(&self.given, &settings.given) {

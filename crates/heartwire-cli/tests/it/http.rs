@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use heartwire_testkit::{BEAT, LineEvent as Event, PATIENCE, Peer};
+use heartwire_testkit::{BEAT, LineEvent as Event, PATIENCE, Peer, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -216,6 +216,7 @@ fn a_drain_over_http_ends_the_server_as_a_signal_does_and_liveness_outlasts_it()
     assert_eq!(web.get("/livez").expect(200)["live"], true);
     // What an orchestrator does next does not cut the drain short.
     web.server.process.signal(Signal::TERM);
+    web.server.log.line("another signal exits at once");
     assert_eq!(web.write("POST", "/v1/drain", "").expect(202)["window_ms"], 86_400_000.0);
     assert_eq!(web.get("/livez").expect(200)["live"], true);
     drop(peer);
@@ -236,6 +237,19 @@ fn a_drain_over_http_has_its_own_window() {
     // Although the client does not close.
     assert_eq!(web.server.process.exit_code(), Some(0));
     assert_eq!(web.server.event("stopped")["shutdown"], 1);
+}
+
+#[test]
+fn a_full_server_is_ready_as_soon_as_there_is_room_although_no_client_comes() {
+    let web = Web::start(&["--protocol", "v0", "--max-sessions", "1"]);
+    let mut peer = Peer::connect(web.server.addr);
+    peer.send(&BEAT);
+    web.server.event("online");
+    assert_eq!(web.get("/readyz").expect(503)["reasons"][0], "refusing_max_sessions");
+    Peer::connect(web.server.addr).expect_end();
+    assert_eq!(web.server.event("refusing")["cause"], "max_sessions");
+    drop(peer);
+    wait_until("it is ready", || web.get("/readyz").status == 200);
 }
 
 #[test]

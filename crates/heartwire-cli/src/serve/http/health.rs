@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use heartwire::server::Handle;
 use heartwire::server::limits::Refusal;
-use heartwire::server::{Event, Handle};
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -31,8 +31,6 @@ pub(super) struct Health {
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
-    /// Why each shard refuses clients, if it does.
-    refusing: BTreeMap<usize, &'static str>,
     /// What the server runs out of.
     short: Vec<&'static str>,
     hanging: Vec<usize>,
@@ -69,18 +67,6 @@ impl Health {
         window
     }
 
-    /// What an event of a shard says about its readiness.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others say nothing about it")]
-    pub(super) fn observe<D>(&self, shard: usize, event: &Event<D>) {
-        match event {
-            // One address that has too many sessions is no reason for others to go elsewhere.
-            Event::Refusing { cause: Refusal::AddressSessions } => {}
-            Event::Refusing { cause } => drop(self.lock().refusing.insert(shard, cause.name())),
-            Event::Accepting { .. } => drop(self.lock().refusing.remove(&shard)),
-            _ => {}
-        }
-    }
-
     /// Asks the shards whether they turn, for as long as the program runs.
     pub(super) async fn watch(&self, server: &Handle) {
         let mut missed = BTreeMap::new();
@@ -104,8 +90,9 @@ impl Health {
         self.lock().hanging.clone()
     }
 
-    /// Why new clients had better go elsewhere; empty if the server is ready.
-    pub(super) fn reasons(&self) -> Vec<String> {
+    /// Why new clients had better go elsewhere; empty if the server is ready. `server` once it
+    /// listens.
+    pub(super) fn reasons(&self, server: Option<&Handle>) -> Vec<String> {
         let state = self.lock();
         let mut reasons = Vec::new();
         match state.phase {
@@ -113,11 +100,8 @@ impl Health {
             Phase::Running => {}
             Phase::Draining { .. } => reasons.push("draining".to_owned()),
         }
-        for cause in state.refusing.values() {
-            let reason = format!("refusing_{cause}");
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
+        if let Some(server) = server {
+            reasons.extend(refusing(server).map(|cause| format!("refusing_{}", cause.name())));
         }
         reasons.extend(state.short.iter().map(|resource| format!("short_of_{resource}")));
         if !state.hanging.is_empty() {
@@ -139,16 +123,40 @@ impl Health {
     }
 
     /// `/readyz`.
-    pub(super) fn ready(&self) -> Response {
+    pub(super) fn ready(&self, server: Option<&Handle>) -> Response {
         #[derive(Serialize)]
         struct Ready {
             ready: bool,
             reasons: Vec<String>,
         }
-        let reasons = self.reasons();
+        let reasons = self.reasons(server);
         let ready = reasons.is_empty();
         json(status(ready), &Ready { ready, reasons })
     }
+}
+
+/// For which of its limits a server refuses every client now. Its events do not say: it notices
+/// that there is room again when the next client comes, and none comes to one that is not ready.
+fn refusing(server: &Handle) -> impl Iterator<Item = Refusal> {
+    let held = server.held();
+    let is_full = held.sessions.used >= held.sessions.max;
+    let descriptors = held.descriptors.map(|level| level.used >= level.max);
+    let is_out = descriptors.unwrap_or_else(no_descriptor_is_left);
+    let full = is_full.then_some(Refusal::SessionLimit);
+    full.into_iter().chain(is_out.then_some(Refusal::Descriptors))
+}
+
+#[cfg(unix)]
+fn no_descriptor_is_left() -> bool {
+    use rustix::io::Errno;
+    let failed = std::fs::File::open("/dev/null").err();
+    let number = failed.and_then(|error| Errno::from_io_error(&error));
+    matches!(number, Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+fn no_descriptor_is_left() -> bool {
+    false
 }
 
 const fn status(is_well: bool) -> StatusCode {
@@ -160,25 +168,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_is_ready_from_its_start_to_its_drain_while_it_refuses_nothing() {
+    fn a_server_is_ready_from_its_start_to_its_drain() {
         let health = Health::default();
-        let refuse = |shard, cause| health.observe::<&[u8]>(shard, &Event::Refusing { cause });
-        let accept = |shard| health.observe::<&[u8]>(shard, &Event::Accepting { refused: 1 });
-        assert_eq!(health.reasons(), ["starting"]);
+        assert_eq!(health.reasons(None), ["starting"]);
         health.started();
-        refuse(0, Refusal::AddressSessions);
-        assert!(health.reasons().is_empty());
-        accept(0);
-        refuse(0, Refusal::SessionLimit);
-        refuse(1, Refusal::SessionLimit);
-        accept(0);
-        assert_eq!(health.reasons(), ["refusing_max_sessions"]);
-        accept(1);
-        assert!(health.reasons().is_empty());
+        assert!(health.reasons(None).is_empty());
         let window = Duration::from_secs(7);
         assert_eq!(health.drain(window), window);
         assert_eq!(health.drain(Duration::ZERO), window, "the first counts");
-        assert_eq!(health.reasons(), ["draining"]);
+        assert_eq!(health.reasons(None), ["draining"]);
         assert_eq!(health.live().status(), StatusCode::OK);
     }
 
@@ -188,9 +186,9 @@ mod tests {
         health.started();
         health.set_hanging(vec![1]);
         assert_eq!(health.live().status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(health.reasons(), ["hanging"]);
+        assert_eq!(health.reasons(None), ["hanging"]);
         health.set_hanging(Vec::new());
         assert_eq!(health.live().status(), StatusCode::OK);
-        assert_eq!(health.ready().status(), StatusCode::OK);
+        assert_eq!(health.ready(None).status(), StatusCode::OK);
     }
 }

@@ -18,8 +18,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::Shared;
 use super::stats::cpu_time;
+use super::{Running, Shared};
 
 /// What a metric's reader understands.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,16 +41,20 @@ impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Encoder(encoder);
         let shared = &self.0;
-        let is_ready = shared.health.reasons().is_empty();
+        let is_ready = shared.reasons().is_empty();
         out.gauge("ready", "1 while it takes new clients", u64::from(is_ready))?;
         let hanging = count(shared.health.hanging().len());
         out.gauge("hanging_shards", "shards that have not turned in time", hanging)?;
-        let Some(running) = shared.running.get() else { return Ok(()) };
-        let (server, settings) = (&running.server, running.settings());
+        let Some(Running { server, .. }) = shared.running.get() else { return Ok(()) };
         out.gauge("sessions", "sessions with a connection", count(server.count()))?;
         out.gauge("sessions_away", "sessions that wait for their client", count(server.away()))?;
-        let most = count(settings.max_sessions);
+        let held = server.held();
+        let most = count(held.sessions.max);
         out.gauge("max_sessions", "as many sessions as there may be", most)?;
+        let (bytes, away) = (count(held.bytes.used), count(held.away_bytes.used));
+        out.gauge("pending", "clients that are not accepted yet", count(held.pending.used))?;
+        out.gauge("held_bytes", "bytes held for sessions with a connection", bytes)?;
+        out.gauge("held_away_bytes", "bytes held for sessions that are away", away)?;
 
         let stats = server.stats();
         let get = |name| stats.get(name).unwrap_or_default();

@@ -57,7 +57,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/livez", get(async |State(shared): App| shared.health.live()))
-        .route("/readyz", get(async |State(shared): App| shared.health.ready()))
+        .route("/readyz", get(ready))
         .route("/openapi.json", get(describe))
         .route("/metrics", get(async |State(shared): App| metrics::answer(&shared)))
         .route("/v1/stats", get(show_stats))
@@ -123,6 +123,10 @@ async fn page() -> Response {
     let kind = HeaderValue::from_static("text/html; charset=utf-8");
     let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(NOTHING));
     ([(CONTENT_TYPE, kind), (CONTENT_SECURITY_POLICY, policy)], page).into_response()
+}
+
+async fn ready(State(shared): App) -> Response {
+    shared.health.ready(shared.running().ok().map(|running| &running.server))
 }
 
 async fn describe() -> Response {

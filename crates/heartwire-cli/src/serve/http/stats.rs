@@ -36,6 +36,8 @@ struct Answer<'a> {
 struct Now {
     sessions: usize,
     away: usize,
+    pending: usize,
+    held_bytes: usize,
     max_sessions: usize,
 }
 
@@ -63,9 +65,9 @@ struct Shard {
 }
 
 pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> Response {
-    let reasons = shared.health.reasons();
+    let reasons = shared.reasons();
     let hanging = shared.health.hanging();
-    let measured = server.histograms();
+    let (held, measured) = (server.held(), server.histograms());
     let shard = |shard| Shard { shard, turned: !hanging.contains(&shard) };
     let answer = Answer {
         version: env!("CARGO_PKG_VERSION"),
@@ -75,9 +77,11 @@ pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> R
         reasons,
         stats: server.stats(),
         now: Now {
-            sessions: server.count(),
-            away: server.away(),
-            max_sessions: settings.max_sessions,
+            sessions: held.sessions.used,
+            away: held.away.used,
+            pending: held.pending.used,
+            held_bytes: held.bytes.used.saturating_add(held.away_bytes.used),
+            max_sessions: held.sessions.max,
         },
         policy: &settings.policy,
         lateness_ms: Spread::of(&measured.lateness),

@@ -79,3 +79,29 @@ fn events_come_as_they_are_printed_and_data_only_if_it_is_asked_for() {
     assert_eq!(some.next(), None);
     assert_eq!(web.server.process.exit_code(), Some(0));
 }
+
+#[test]
+fn a_reader_that_is_too_slow_is_told_how_much_it_missed_and_slows_down_nothing() {
+    const FRAMES: u64 = 60_000;
+    let web = Web::start(&["--protocol", "v0", "--events", "verdict"]);
+    let mut slow = Stream::open(&web, "?kinds=data,offline");
+    let mut quick = Stream::open(&web, "?kinds=offline");
+    let mut peer = Peer::connect(web.server.addr);
+    let frames = data(b"x").repeat(1000);
+    for _ in 0..FRAMES / 1000 {
+        peer.send(&frames);
+    }
+    drop(peer);
+    // The server has gone on without the reader.
+    assert_eq!(quick.next().unwrap().1["reason"], "closed_by_peer");
+    let (mut came, mut missed) = (0, 0);
+    while came + missed < FRAMES + 1 {
+        let (kind, event) = slow.next().unwrap();
+        match kind.as_str() {
+            "lagged" => missed += event["dropped"].as_u64().unwrap(),
+            _ => came += 1,
+        }
+    }
+    assert!(missed > 0, "{came} events came at once");
+    assert_eq!(came + missed, FRAMES + 1);
+}

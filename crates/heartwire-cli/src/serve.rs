@@ -38,6 +38,7 @@ use crate::values::{ProtocolArg, RateOrOff, TimeOrOff, typed};
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs, ServeTlsArgs};
 use args::{EventKind, LimitArgs, ServeData};
 pub(crate) use http::CannotServe;
+pub(crate) use reloadable::is_reloadable;
 
 use answers::Answers;
 use commands::Commands;

@@ -39,6 +39,9 @@ Examples:
       send data back; IPv4 and IPv6, ports chosen by the system
   heartwire serve --tokens clients.tokens --max-per-address 50 --drain 30s
       accept only clients with a token; on shutdown, spread their reconnects over half a minute
+  heartwire serve --print-config=all >serve.toml
+  heartwire serve --config serve.toml
+      write a configuration file to start from, and use it
 
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session when its client has
 received all of it, and exits within --drain plus one second. A second signal exits at once, unless

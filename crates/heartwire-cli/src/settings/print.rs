@@ -2,12 +2,14 @@
 
 use core::fmt::Write as _;
 
+use clap::builder::PossibleValue;
 use clap::{Arg, Command};
 
 use super::value::{Kind, number_or_text};
 use super::{Printed, Settings, options};
 use crate::environment::command;
 use crate::exit::Usage;
+use crate::serve::is_reloadable;
 
 /// Maximum length of a line of a comment, as in this project's own files.
 const WIDTH: usize = 100;
@@ -38,15 +40,32 @@ impl Settings {
                 heading = arg.get_help_heading();
                 let _ = write!(file, "\n\n## {}\n", heading.unwrap_or("Other"));
             }
-            let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string);
             let _ = match given {
-                Some(value) => writeln!(file, "\n{}{name} = {value}", comment(help)),
-                None => writeln!(file, "\n{}#{name} = {}", comment(help), default(arg)),
+                Some(value) => writeln!(file, "\n{}{name} = {value}", self.described(arg, name)),
+                None => writeln!(file, "\n{}#{name} = {}", self.described(arg, name), default(arg)),
             };
         }
         Ok(file)
     }
+
+    /// The description of an option, as a comment.
+    fn described(&self, arg: &Arg, name: &str) -> String {
+        let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string);
+        let mut text = help.unwrap_or_default();
+        let words = arg.get_possible_values();
+        if Kind::of(arg) != Kind::Flag && !words.is_empty() {
+            let words: Vec<_> = words.iter().map(PossibleValue::get_name).collect();
+            let _ = write!(text, "\n\nValues: {}", words.join(", "));
+        }
+        if self.path == ["serve"] && is_reloadable(name) {
+            text.push_str(RELOADABLE);
+        }
+        comment(&text)
+    }
 }
+
+/// What is said of an option of `serve` that can change while it runs.
+const RELOADABLE: &str = "\n\nSIGHUP takes over a change.";
 
 /// Where help has an option: its heading's first option first.
 fn order(command: &Command, arg: &Arg) -> usize {
@@ -76,9 +95,9 @@ fn default(arg: &Arg) -> toml::Value {
 }
 
 /// A text as lines of a comment.
-fn comment(text: Option<String>) -> String {
+fn comment(text: &str) -> String {
     let mut lines = String::new();
-    for paragraph in text.unwrap_or_default().lines() {
+    for paragraph in text.lines() {
         let mut line = String::from("#");
         for word in paragraph.split(' ') {
             if line.chars().count() + 1 + word.chars().count() > WIDTH {

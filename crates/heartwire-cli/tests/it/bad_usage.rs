@@ -1,6 +1,7 @@
 //! What the program says to people: help, manuals, and settings that make no sense.
 
 use heartwire_testkit::{Listener, lasting_address};
+use std::env;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -14,6 +15,45 @@ fn help_and_refusals_read_as_they_were_approved() {
     trycmd::TestCases::new()
         .register_bin("heartwire", PathBuf::from(PROGRAM))
         .case("tests/it/cmd/*.trycmd");
+}
+
+/// The example of a configuration file, and the table of options, are as the program says.
+#[test]
+fn configuration_is_documented_as_it_is() {
+    let printed = text(run(&["serve", "--print-config=all"]));
+    expect_file("serve.toml", &printed);
+    let docs = fs::read_to_string(docs("configuration.md")).unwrap();
+    let (before, _) = docs.split_once("|---|---|---|\n").unwrap();
+    let mut table = format!("{before}|---|---|---|\n");
+    let mut comment = String::new();
+    for line in printed.lines() {
+        let option = line.strip_prefix('#').filter(|line| !line.starts_with([' ', '#']));
+        let Some((key, default)) = option.and_then(|option| option.split_once(" = ")) else {
+            comment = if line.is_empty() { String::new() } else { comment + line };
+            continue;
+        };
+        // Where there is no default, the kind of value stands in capitals.
+        let is_value = default.ends_with("iB\"") || default.to_lowercase() == default;
+        let default = if is_value { format!("`{default}`") } else { String::new() };
+        let reload =
+            if comment.contains("# SIGHUP takes over a change.") { "yes" } else { "restart" };
+        table.push_str(&format!("| `{key}` | {default} | {reload} |\n"));
+    }
+    expect_file("configuration.md", &table);
+}
+
+fn docs(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+/// Compares a file of the documentation, or writes it anew.
+#[track_caller]
+fn expect_file(name: &str, expected: &str) {
+    if env::var_os("TRYCMD").is_some_and(|value| value == "overwrite") {
+        fs::write(docs(name), expected).unwrap();
+    }
+    let found = fs::read_to_string(docs(name)).unwrap();
+    assert!(found == expected, "docs/{name} is out of date: set TRYCMD=overwrite");
 }
 
 const COMMANDS: [&str; 8] =

@@ -8,7 +8,7 @@ use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ use super::service::{Grants, Service};
 use super::{MAX_UNSENT, offer, outages, tell_stopping, threads};
 use crate::exit::{Exit, Usage};
 use crate::output::{inform, print_event, warn};
-use crate::serve::{listen_on, load_tls, raise_open_files};
+use crate::serve::{ServeTlsArgs, listen_on, load_tls, raise_open_files};
 use crate::signals::{Hangup, Stop};
 use crate::systemd::{Manager, Passed};
 
@@ -72,6 +72,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             path: args.tokens.clone(),
             services: args.service.clone(),
             identity: tokens.zip(grants.clone()),
+            tls_files: args.tls.clone(),
             tls,
         };
         runtime.spawn(Arc::new(files).reload(Hangup::listen()?, manager.clone()));
@@ -195,6 +196,7 @@ struct Files {
     path: Option<PathBuf>,
     services: Vec<Service>,
     identity: Option<(Tokens, Grants)>,
+    tls_files: ServeTlsArgs,
     tls: Option<SharedServerTls>,
 }
 
@@ -205,26 +207,31 @@ impl Files {
             let _until_done = manager.reloading();
             let files = Arc::clone(&self);
             // A file system may be slow. It never panics.
-            let _ = spawn_blocking(move || files.read_again()).await;
+            let _ = spawn_blocking(move || {
+                files.read_again().unwrap_or_else(|error| {
+                    warn(format_args!("cannot reload, and nothing has changed: {error}"));
+                });
+            })
+            .await;
         }
     }
 
-    fn read_again(&self) {
-        if let (Some(path), Some((tokens, grants))) = (&self.path, &self.identity) {
-            match Grants::read(path, &self.services) {
-                Ok((new_tokens, new_grants)) => {
-                    // First, so that no client with a new token has more than is granted.
-                    grants.replace(&new_grants);
-                    tokens.replace(&new_tokens);
-                    inform(format_args!("read {} again", path.display()));
-                }
-                Err(Usage(error)) => warn(format_args!("{error}; the old ones stay")),
-            }
+    /// All files are read before anything changes.
+    fn read_again(&self) -> Result<(), Usage> {
+        let read = |path: &Path| Grants::read(path, &self.services);
+        let identity = self.path.as_deref().map(read).transpose()?;
+        let tls = load_tls(&self.tls_files)?;
+        if let (Some((tokens, grants)), Some((new_tokens, new_grants))) = (&self.identity, identity)
+        {
+            // First, so that no client with a new token has more than is granted.
+            grants.replace(&new_grants);
+            tokens.replace(&new_tokens);
+            inform("read the tokens again");
         }
-        match self.tls.as_ref().map(SharedServerTls::reload) {
-            Some(Ok(())) => inform("read the certificates again"),
-            Some(Err(error)) => warn(format_args!("{error}; the old certificates stay")),
-            None => {}
+        if let (Some(tls), Some(new)) = (&self.tls, tls) {
+            tls.replace(&new);
+            inform("read the certificates again");
         }
+        Ok(())
     }
 }

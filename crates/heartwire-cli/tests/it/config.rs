@@ -11,6 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{Client, Server, heartwire, run};
+use crate::tls::certificate;
 
 const TOKEN: &str = "GRZmXBAWuWwFk3TtVYoX";
 const OTHER_TOKEN: &str = "5Jx2gLq0vD9sPz8nHc7y";
@@ -186,6 +187,46 @@ fn a_file_with_a_fault_changes_nothing() {
     let clients = [(); 2].map(|()| Client::start_plain(server.addr, &["--token-file", &own]));
     clients.iter().for_each(|client| drop(client.event("online")));
     server.stop();
+}
+
+#[test]
+fn a_fault_in_one_file_keeps_a_tunnel_from_taking_the_others() {
+    let folder = Folder::new();
+    let tokens = folder.write("tokens", &format!("ann {TOKEN}"));
+    let (cert, key) = certificate("tunnel-reload");
+    let file =
+        format!("service = \"a=127.0.0.1:7\"\nlisten = \"127.0.0.1:0\"\ntokens = {tokens:?}\n");
+    let file = format!("{file}tls-cert = {cert:?}\ntls-key = {key:?}\n");
+    let file = folder.write("tunnel.toml", &file);
+    let mut command = heartwire(&["tunnel", "serve", "--config", &file]);
+    let mut process = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+    let log = Lines::of(process.0.stderr.take().unwrap());
+    log.line("listening");
+    let right = fs::read(&cert).unwrap();
+    fs::write(&cert, "no certificate").unwrap();
+    process.signal(Signal::HUP);
+    log.line("cannot reload, and nothing has changed");
+    assert!(log.so_far().iter().all(|line| !line.text.contains("again")));
+    fs::write(&cert, right).unwrap();
+    process.signal(Signal::HUP);
+    log.line("read the tokens again");
+    log.line("read the certificates again");
+}
+
+#[test]
+fn a_drain_that_was_changed_is_that_of_the_stop() {
+    let folder = Folder::new();
+    let file = folder.write("serve.toml", "drain = \"1m\"");
+    let mut server = Server::start_plain(&["--config", &file]);
+    let client = Client::start_plain(server.addr, &[]);
+    client.event("online");
+    folder.write("serve.toml", "drain = \"20m\"");
+    server.process.signal(Signal::HUP);
+    server.log.line("drain is now");
+    server.process.signal(Signal::TERM);
+    // Clients come back at random moments of it.
+    assert_eq!(client.event("offline")["bye"]["latest_ms"], 1_200_000.0);
+    assert_eq!(server.process.exit_code(), Some(0));
 }
 
 #[test]

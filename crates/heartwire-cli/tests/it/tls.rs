@@ -64,7 +64,7 @@ fn both_ends_speak_tls_and_certificates_are_read_again() {
 }
 
 #[test]
-fn certificates_that_cannot_be_used_are_refused_at_the_start() {
+pub(crate) fn certificates_that_cannot_be_used_are_refused_at_the_start() {
     let args = ["serve", "--tls-cert", "/nowhere/cert.pem", "--tls-key", "/nowhere/key.pem"];
     let output = run(&args);
     assert_eq!(output.status.code(), Some(2), "{output:?}");

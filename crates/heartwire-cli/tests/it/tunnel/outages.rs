@@ -197,7 +197,7 @@ fn tunnel_reads_tokens_again_and_ends_the_connections_of_one_that_is_gone() {
         far.process.signal(Signal::HUP);
         far.log.line(says);
     };
-    reload("no tokens", "the old ones stay");
+    reload("no tokens", "cannot reload, and nothing has changed");
     reload("bob bbbbbbbbbbbbbbbbbbbb\n", "again");
     let program = connect(bob.addr());
     drop((program, accept(&cut.tunnel.service)));

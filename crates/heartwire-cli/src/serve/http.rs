@@ -19,7 +19,7 @@ mod stream;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use heartwire::Policy;
 use heartwire::server::{Event, Handle};
@@ -69,6 +69,8 @@ pub(super) struct Settings {
 #[derive(Debug)]
 struct Shared {
     began: Instant,
+    /// The same on the wall clock. Read once, so that it is one number in every scrape.
+    started_at: SystemTime,
     guard: Guard,
     health: Health,
     readers: Arc<Readers>,
@@ -144,6 +146,7 @@ impl Http {
         };
         let shared = Arc::new(Shared {
             began: Instant::now(),
+            started_at: SystemTime::now(),
             guard: Guard::new(args, &address)?,
             health: Health::default(),
             readers: Arc::default(),

@@ -23,6 +23,7 @@ mod hostile;
 mod http;
 mod interop;
 mod limits;
+mod operate;
 mod printing;
 mod program;
 mod reference;

@@ -98,12 +98,11 @@ impl Collector for Metrics {
                 out.0.encode_descriptor("process_cpu_seconds", what, None, MetricType::Counter)?;
             plain(&mut metric, used.as_secs_f64())?;
         }
-        let began = SystemTime::now().checked_sub(shared.began.elapsed());
-        let began = began.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let began = began.unwrap_or_default().as_secs_f64();
+        let started = shared.started_at.duration_since(SystemTime::UNIX_EPOCH);
+        let started = started.unwrap_or_default().as_secs_f64();
         let what = "when it started, since 1970";
         let name = "process_start_time_seconds";
-        out.0.encode_descriptor(name, what, None, MetricType::Gauge)?.encode_gauge(&began)
+        out.0.encode_descriptor(name, what, None, MetricType::Gauge)?.encode_gauge(&started)
     }
 }
 

@@ -24,6 +24,7 @@ mod http;
 mod interop;
 mod limits;
 mod operate;
+mod page;
 mod printing;
 mod program;
 mod reference;

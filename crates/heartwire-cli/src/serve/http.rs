@@ -9,6 +9,7 @@ mod health;
 mod heat;
 mod listener;
 mod metrics;
+mod page;
 mod reply;
 mod routes;
 mod sessions;

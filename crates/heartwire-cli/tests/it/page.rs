@@ -5,6 +5,7 @@ use std::env;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heartwire_testkit::{Lines, Process, lasting_address, skip};
 use tempfile::TempDir;
@@ -61,12 +62,17 @@ struct Browser {
     process: Process,
     stdin: ChildStdin,
     printed: Lines,
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// One browser at a time: each keeps a processor busy.
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl Browser {
     /// `None`: something that it needs is not installed.
     #[track_caller]
     fn start(story: &str, web: &Web) -> Option<Self> {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut command = Command::new("node");
         command.arg(SCRIPT).arg(story).arg(format!("http://{}/", web.http)).arg(TOKEN);
         if env::var_os("NODE_PATH").is_none() {
@@ -87,7 +93,7 @@ impl Browser {
                 skip(why);
                 None
             }
-            None => Some(Self { process, stdin, printed }),
+            None => Some(Self { process, stdin, printed, _alone: alone }),
         }
     }
 

@@ -20,13 +20,11 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::page::PAGE;
 use super::reply::{Refusal, json};
 use super::stream::KINDS;
 use super::{Shared, metrics, sessions, stats};
 use crate::output::Millis;
-
-/// The page at `/`: one file, without a build step or outside resources.
-const PAGE: &str = include_str!("page.html");
 
 /// The paths, and the fields of their answers.
 const DESCRIPTION: &str = include_str!("openapi.json");

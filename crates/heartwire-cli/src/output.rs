@@ -20,7 +20,7 @@ pub(crate) use line::{render, timed_json, to_json};
 pub(crate) use message::Message;
 pub(crate) use sink::{Queue, Sink, Target};
 pub(crate) use stderr::{
-    complain, flush_stderr, inform, print_event, print_stderr, start_stderr, warn,
+    complain, flush_stderr, inform, print_event, print_stderr, say_with, start_stderr, warn,
 };
 pub(crate) use text::Text;
 pub(crate) use words::{counted, describe_policy, describe_replayed, grouped, round_trip};

@@ -26,13 +26,18 @@ impl Message {
     }
 }
 
-/// The line of a message of this program.
-pub(super) fn line(format: Format, level: &'static str, message: fmt::Arguments<'_>) -> Vec<u8> {
+/// The line of a message of this program. In the text, the fields are part of the message.
+pub(super) fn line(
+    format: Format,
+    level: &'static str,
+    message: fmt::Arguments<'_>,
+    fields: Map<String, Value>,
+) -> Vec<u8> {
     match format {
         Format::Text => format!("heartwire: {message}\n").into_bytes(),
         Format::Json => {
             let (target, message) = ("heartwire".to_owned(), message.to_string());
-            Message { level, target, message, fields: Map::new() }.to_line()
+            Message { level, target, message, fields }.to_line()
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::line::render;
 use super::message;
@@ -53,7 +54,12 @@ pub(crate) fn inform(message: impl Display) {
 }
 
 fn say(level: &'static str, text: fmt::Arguments<'_>) {
-    print_stderr(message::line(format(), level, text));
+    say_with(level, text, Map::new());
+}
+
+/// Prints a message of this level (see [`Message`](super::Message)) with what it is about.
+pub(crate) fn say_with(level: &'static str, message: impl Display, fields: Map<String, Value>) {
+    print_stderr(message::line(format(), level, format_args!("{message}"), fields));
 }
 
 /// Prints an event that happens now.

@@ -3,6 +3,8 @@
 use core::mem;
 use std::collections::VecDeque;
 
+use serde_json::Map;
+
 use super::message;
 use super::sink::Queue;
 use crate::values::Format;
@@ -61,7 +63,7 @@ impl Queue for Text {
             let dropped = mem::take(&mut self.dropped);
             if dropped > 0 {
                 let what = format_args!("{dropped} lines were dropped here");
-                items.push((dropped, message::line(self.format, "warn", what)));
+                items.push((dropped, message::line(self.format, "warn", what, Map::new())));
             }
             items.push((1, text));
         }

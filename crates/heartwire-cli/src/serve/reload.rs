@@ -19,7 +19,7 @@ use super::reloadable::is_reloadable;
 use super::{Prepared, ServeArgs, admission};
 use crate::args::Command;
 use crate::log;
-use crate::output::{inform, warn};
+use crate::output::{inform, say_with, warn};
 use crate::settings::{self, Settings, Value};
 use crate::signals::Hangup;
 use crate::systemd::Manager;
@@ -138,30 +138,47 @@ impl Reload {
                 name if name.starts_with("tls-") => keeps_tls,
                 _ => true,
             };
+            let is_taken = kept && is_reloadable(&name);
             let new = settings.given.get(&name);
-            if kept && is_reloadable(&name) {
-                let old = self.given.get(&name);
-                inform(format_args!("{name} is now {}, was {}", shown(new), shown(old)));
+            tell(&name, new, self.given.get(&name), is_taken);
+            if is_taken {
                 match new {
                     Some(new) => self.given.insert(name, new.clone()),
                     None => self.given.remove(&name),
                 };
-            } else {
-                warn(format_args!("{name} can be {} only after a restart", shown(new)));
             }
         }
         Ok(())
     }
 }
 
+/// Says that an option has changed.
+fn tell(option: &str, new: Option<&Value>, old: Option<&Value>, is_taken: bool) {
+    let shown =
+        |value: Option<&Value>| value.map_or("as by default".to_owned(), ToString::to_string);
+    let (now, was) = (shown(new), shown(old));
+    let (level, message) = if is_taken {
+        ("info", format!("{option} is now {now}, was {was}"))
+    } else {
+        ("warn", format!("{option} can be {now} only after a restart"))
+    };
+    let fields = [
+        ("option", option.into()),
+        ("value", new.into()),
+        ("was", old.into()),
+        ("taken", is_taken.into()),
+    ];
+    say_with(
+        level,
+        message,
+        fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(),
+    );
+}
+
 /// The options that differ.
 fn changed(old: &BTreeMap<String, Value>, new: &BTreeMap<String, Value>) -> BTreeSet<String> {
     let names = old.keys().chain(new.keys());
     names.filter(|&name| old.get(name) != new.get(name)).cloned().collect()
-}
-
-fn shown(value: Option<&Value>) -> String {
-    value.map_or_else(|| "as by default".to_owned(), ToString::to_string)
 }
 
 fn refuse(error: impl Display) {

@@ -92,6 +92,13 @@ impl Value {
     }
 }
 
+/// As a file has it, in JSON.
+impl From<&Value> for serde_json::Value {
+    fn from(value: &Value) -> Self {
+        value.in_file().and_then(|value| serde_json::to_value(value).ok()).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.in_file() {

@@ -153,7 +153,13 @@ fn a_file_is_read_again_when_told() {
     let options = format!("tokens = {other:?}\nmax-queue = \"64KiB\"\n");
     folder.write("serve.toml", &format!("{options}max-sessions = 3\n"));
     server.process.signal(Signal::HUP);
-    server.log.line("max-queue can be \\\"64KiB\\\" only after a restart");
+    let left = server.log.line("only after a restart");
+    let left: Value = serde_json::from_str(&left.text).unwrap();
+    assert_eq!(left["message"], "max-queue can be \"64KiB\" only after a restart");
+    let fields = serde_json::json!(
+        {"option": "max-queue", "value": "64KiB", "was": "128KiB", "taken": false}
+    );
+    assert_eq!(left["fields"], fields);
     server.log.line("max-sessions is now 3, was 2");
     server.log.line("log-level is now as by default, was \\\"debug\\\"");
     assert_eq!(first.event("offline")["bye"]["code"], "unauthorized");

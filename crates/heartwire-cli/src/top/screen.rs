@@ -15,6 +15,7 @@ use ratatui::text::{Line, Span};
 use super::app::{App, Mode};
 use super::args::{Sort, View};
 use super::text::shown;
+use crate::output::counted;
 pub(super) use style::Palette;
 use table::{Part, rows};
 
@@ -128,11 +129,12 @@ fn title(app: &App, part: usize) -> String {
     let Some(picture) = &app.picture else { return String::new() };
     let page = picture.pages.get(part);
     let count = page.map_or(0, |page| page.sessions.len());
+    let sessions = counted(u64::try_from(count).unwrap_or(u64::MAX), "session");
     let mut title = match (picture.asked.view, part) {
-        (View::Overview, 0) => format!("the {count} nearest to their verdict"),
-        (View::Overview, _) => format!("the {count} slowest paths"),
-        (View::Sessions, _) => format!("{count} sessions {}", in_words(picture.asked.sort)),
-        (View::Away, _) => format!("{count} sessions away, {}", in_words(picture.asked.sort)),
+        (View::Overview, 0) => format!("the {sessions} nearest to their verdict"),
+        (View::Overview, _) => format!("the {sessions} with the slowest paths"),
+        (View::Sessions, _) => format!("{sessions} {}", in_words(picture.asked.sort)),
+        (View::Away, _) => format!("{sessions} away, {}", in_words(picture.asked.sort)),
     };
     if picture.asked.after.is_some() || page.is_some_and(|page| page.after.is_some()) {
         title.push_str(&format!(", page {}", app.page()));

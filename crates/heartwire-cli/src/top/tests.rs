@@ -102,13 +102,13 @@ a second   accepted 0.5   refused 0.030   rejected 0.010   dead 0.4   resumed 0.
 lateness   p50 1.0ms    p99 8.0ms    p99.9 12ms     of 40
 round trip p50 0.3ms    p99 48ms     p99.9 310ms    of 123456
 resources  descriptors 15,010 of 20,000   memory 5 of 1,000
-the 20 nearest to their verdict
+the 20 sessions nearest to their verdict
 SESSION     NAME           PEER                  SILENCE     DUE     RTT     AGE
 0-1-1       hall/door-1    192.0.2.7:50123         28.1s    1.9s   0.3ms   1h02m
 0-2-1       hall/door-2    192.0.2.7:50123         28.1s    1.9s   0.3ms   1h02m";
     let screen = screen_of(&mut app, 80, 24);
     assert_eq!(screen.lines().take(10).collect::<Vec<_>>().join("\n"), expected, "{screen}");
-    assert_eq!(screen.lines().nth(14), Some("the 20 slowest paths"), "{screen}");
+    assert_eq!(screen.lines().nth(14), Some("the 20 sessions with the slowest paths"), "{screen}");
     let keys = "h Help / Search F6 Order 1 Overview 2 Sessions 3 Away Space Pause k End q Quit";
     assert_eq!(screen.lines().last(), Some(keys));
 }
@@ -228,6 +228,22 @@ fn wide_names_do_not_move_the_columns() {
         cells.collect::<Vec<_>>().iter().position(|cell| cell == ":")
     };
     assert_eq!(column(8), column(9), "{}", screen::text_of(&buffer));
+}
+
+#[test]
+fn sessions_that_are_away_have_the_time_until_they_are_given_up() {
+    let mut lost = session(1, "lost");
+    lost["away_within_ms"] = json!(95_000.0);
+    lost["due_ms"] = Value::Null;
+    let mut app = app(&["--view=away"]);
+    show(&mut app, vec![stats(1.0, 2), page(&[lost.clone()], None)]);
+    let screen = screen_of(&mut app, 80, 24);
+    assert!(screen.contains("1 session away, nearest to their verdict"), "{screen}");
+    assert!(screen.contains(" SILENCE GIVEN UP ") && screen.contains(" 1m35s "), "{screen}");
+    press(&mut app, KeyCode::Char('2'));
+    show(&mut app, vec![stats(1.0, 2), page(&[lost], None)]);
+    let screen = screen_of(&mut app, 80, 24);
+    assert!(screen.contains("   28.1s    away "), "{screen}");
 }
 
 #[test]
@@ -423,6 +439,6 @@ fn servers_of_other_versions_are_shown_as_far_as_they_say() {
     let mut app = app(&[]);
     show(&mut app, vec![json!({"uptime_ms": 5, "new": {}}), json!({"sessions": [{}]}), json!({})]);
     let screen = screen_of(&mut app, 80, 24);
-    assert!(screen.contains("NOT READY") && screen.contains("the 1 nearest"), "{screen}");
+    assert!(screen.contains("NOT READY") && screen.contains("the 1 session nearest"), "{screen}");
     assert!(Picture::read(&app.asked(), vec![json!([])]).is_err());
 }

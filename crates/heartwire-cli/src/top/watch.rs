@@ -51,7 +51,7 @@ pub(super) async fn watch(args: &TopArgs, mut client: HttpClient) -> anyhow::Res
                 app.answer(answer);
                 Action::None
             }
-            () = sleep_until(asker.next_at), if !asker.is_waiting && !app.is_paused => Action::Ask,
+            () = sleep_until(asker.next_at), if !asker.is_waiting() && !app.is_paused => Action::Ask,
             () = sleep(CLOCK) => Action::None,
         };
         match action {
@@ -108,8 +108,8 @@ enum Answer {
 /// Asks the server, one thing after the other, while the screen goes on.
 struct Asker {
     orders: mpsc::UnboundedSender<Order>,
-    /// Whether an order is under way.
-    is_waiting: bool,
+    /// Orders without an answer.
+    under_way: usize,
     /// Whether to look once more at once: what is asked for has changed meanwhile.
     again: bool,
     next_at: Instant,
@@ -138,11 +138,11 @@ impl Asker {
             }
         });
         let next_at = Instant::now();
-        (Self { orders, is_waiting: false, again: false, next_at }, answers)
+        (Self { orders, under_way: 0, again: false, next_at }, answers)
     }
 
     fn look(&mut self, app: &App) {
-        if self.is_waiting {
+        if self.is_waiting() {
             self.again = true;
         } else {
             self.send(Order::Look(app.asked()));
@@ -158,13 +158,17 @@ impl Asker {
     fn send(&mut self, order: Order) {
         // If the task has failed, the end of the answers says so.
         let _ = self.orders.send(order);
-        self.is_waiting = true;
+        self.under_way = self.under_way.saturating_add(1);
+    }
+
+    const fn is_waiting(&self) -> bool {
+        self.under_way > 0
     }
 
     fn answered(&mut self, app: &App) {
-        self.is_waiting = false;
+        self.under_way = self.under_way.saturating_sub(1);
         self.rest(app.delay);
-        if core::mem::take(&mut self.again) {
+        if !self.is_waiting() && core::mem::take(&mut self.again) {
             self.look(app);
         }
     }

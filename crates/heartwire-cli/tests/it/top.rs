@@ -64,7 +64,7 @@ fn watching() {
     let (mut alice, _bob) = (client("alice"), client("bob"));
 
     let terminal = Tmux::start(100, 30, &top(&web.http, &format!("--http-token {token}")));
-    let screen = terminal.wait_for("the 2 nearest");
+    let screen = terminal.wait_for("the 2 sessions nearest");
     assert!(screen.contains("READY") && screen.contains("alice"), "{screen}");
     terminal.press(&["2"]);
     terminal.wait_for("2 sessions nearest to their verdict");
@@ -72,7 +72,7 @@ fn watching() {
     terminal.wait_for("2 sessions with the longest silence");
     terminal.press(&["/"]);
     terminal.type_text("ali");
-    let screen = terminal.wait_for("1 sessions");
+    let screen = terminal.wait_for("1 session ");
     assert!(screen.contains("alice") && !screen.contains("bob"), "{screen}");
     terminal.press(&["Enter", "h"]);
     terminal.wait_for("any key goes back");
@@ -180,7 +180,10 @@ fn top_prints_one_screen_or_objects_for_programs() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let screen = String::from_utf8(output.stdout).unwrap();
     assert!(screen.starts_with("heartwire ") && screen.contains("READY\n"), "{screen}");
-    assert!(screen.contains("dave") && screen.contains("the 1 slowest"), "{screen}");
+    assert!(
+        screen.contains("dave") && screen.contains("the 1 session with the slowest"),
+        "{screen}"
+    );
     assert!(!screen.contains('\u{1b}'), "{screen}");
 
     let output = run(&["top", "--once", "--json", "--view=sessions", &web.http]);

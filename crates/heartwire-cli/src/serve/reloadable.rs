@@ -21,3 +21,22 @@ const RELOADABLE: &[&str] = &[
 pub(crate) fn is_reloadable(option: &str) -> bool {
     RELOADABLE.contains(&option)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, CommandFactory};
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn what_can_change_is_an_option() {
+        let mut command = Cli::command();
+        command.build();
+        let serve = command.find_subcommand("serve").unwrap();
+        let options: Vec<_> = serve.get_arguments().filter_map(Arg::get_long).collect();
+        for option in RELOADABLE {
+            assert!(options.contains(option), "there is no --{option}");
+        }
+    }
+}

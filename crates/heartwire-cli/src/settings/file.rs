@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::source::{Setting, Source};
 use super::value::Kind;
-use super::{OWN, Value, options};
+use super::{Value, options};
 
 /// Maximum length of a file, in bytes: all options with their descriptions take a twentieth. An
 /// endless file, such as a device, must not fill the memory.
@@ -59,7 +59,8 @@ fn words(command: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<OsStri
     if let Some((arg, _)) = options(command).find(|&(_, name)| name == key) {
         return Ok(self::value(arg, value)?.words(key));
     }
-    if OWN.contains(&key) {
+    // Those about files, and --help.
+    if command.get_arguments().any(|arg| arg.get_long() == Some(key)) {
         return Err("this option cannot be in a file");
     }
     if matches!(value, DeValue::Table(_)) {

@@ -50,6 +50,7 @@ fn a_wrong_value_is_named_with_its_line_and_key() {
         ("listen = [[1]]", "listen: write a list of values, not of lists"),
         ("[limits]\nmax-queue = 1", "limits: there are no sections"),
         ("config = \"other.toml\"", "config: this option cannot be in a file"),
+        ("help = true", "help: this option cannot be in a file"),
         ("drain = 5s", "file:1: "),
         ("drain = 5\ndrain = 6", "file:2: duplicate key"),
     ] {
@@ -98,4 +99,53 @@ fn errors_of_a_check_are_json_where_the_output_is() {
     let as_json = |line: &[&str]| file.parse(line, &[]).map(drop).unwrap_err().is_json();
     assert!(as_json(&["heartwire", "serve", "--check-config"]));
     assert!(!as_json(&["heartwire", "serve"]));
+}
+
+fn values() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>().prop_map(|text| toml::Value::from(text).to_string()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        any::<f64>().prop_map(|number| toml::Value::from(number).to_string()),
+        any::<bool>().prop_map(|flag| flag.to_string()),
+        prop::collection::vec(any::<u8>(), 0..3).prop_map(|list| format!("{list:?}")),
+        prop::sample::select(vec![
+            "2026-11-27",
+            "{a = 1}",
+            "[[1]]",
+            "0x10",
+            "1_000",
+            "5s",
+            "\"7s\""
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+fn keys() -> impl Strategy<Value = String> {
+    let known = ["help", "version", "h", "config", "listen", "http", "tokens", "-", "--", ""];
+    let names = options_of("serve").into_iter().filter_map(|arg| Some(arg.get_long()?.to_owned()));
+    let names: Vec<String> = names.collect();
+    let known = prop::sample::select(known.to_vec()).prop_map(str::to_owned);
+    prop_oneof![prop::sample::select(names), known, any::<String>(), "[a-z=-]{0,9}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_a_file_has_its_errors_are_about_it(
+        keys in prop::collection::btree_map(keys(), values(), 0..4)
+    ) {
+        let line = |(key, value)| format!("{} = {value}\n", serde_json::json!(key));
+        let lines = keys.iter().map(line);
+        let file = File::new(&lines.collect::<String>());
+        if let Err(refused) = file.parse(&SERVE, &[]) {
+            for error in refused.errors {
+                // Of what is missing clap knows only what needs it.
+                let is_missing = error.kind() == ErrorKind::MissingRequiredArgument;
+                let said = error.to_string();
+                prop_assert!(is_missing || said.contains("heartwire.toml:"), "{}", said);
+            }
+        }
+    }
 }

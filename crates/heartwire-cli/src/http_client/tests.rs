@@ -86,8 +86,8 @@ async fn get_is_sent_again_when_the_kept_connection_ends_and_a_command_is_not() 
 #[tokio::test]
 async fn refusals_have_the_servers_words() {
     let stub = Stub::start(&[&[
-        "HTTP/1.1 403 Forbidden\r\ncontent-length: 43\r\n\r\n\
-         {\"error\":\"no_token\",\"message\":\"say please\"}",
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 49\r\n\r\n\
+         {\"error\":\"no_token\",\"message\":\"say \\u001bplease\"}",
         "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>",
     ]]);
@@ -97,7 +97,7 @@ async fn refusals_have_the_servers_words() {
         errors.push(client.json::<u32>("/v1/stats").await.unwrap_err().to_string());
     }
     let url = stub.endpoint.to_string();
-    assert_eq!(errors[0], format!("{url} refused (403): say please"));
+    assert_eq!(errors[0], format!(r"{url} refused (403): say \u{{1b}}please"));
     assert!(errors[1].starts_with(&format!("{url} answered 404 Not Found, and not as")));
     assert!(errors[2].contains("is not that of `heartwire serve --http` (expected value"));
 }

@@ -5,7 +5,11 @@ use std::net::TcpListener;
 use std::process::Output;
 use std::thread;
 
-use crate::program::run;
+use heartwire_testkit::{BEAT, Peer, wait_until};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::program::{Server, run};
 
 /// What it does when a server answers `status` and `body`, and what it asked for.
 fn health(args: &[&str], status: &str, body: &str) -> (Output, String) {
@@ -52,4 +56,21 @@ fn health_without_an_answer_says_why() {
     expect(&output, 4, "");
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(complaint.contains("cannot connect to unix:/nowhere/http.sock"), "{complaint}");
+}
+
+#[test]
+fn health_of_a_server_that_drains_is_not_ready_and_alive() {
+    let folder = TempDir::new().unwrap();
+    let at = format!("unix:{}", folder.path().join("http.sock").display());
+    let server = Server::start(&["--http", &at, "--drain", "10m"]);
+    // One that does not close keeps the drain going.
+    let mut peer = Peer::connect(server.addr);
+    peer.send(&BEAT);
+    server.event("online");
+    expect(&run(&["health", &at]), 0, "ready\n");
+    expect(&run(&["health", "--live", &at]), 0, "alive\n");
+    server.process.signal(Signal::TERM);
+    wait_until("it drains", || run(&["health", &at]).status.code() == Some(1));
+    expect(&run(&["health", &at]), 1, "not ready: draining\n");
+    expect(&run(&["health", "--live", &at]), 0, "alive\n");
 }

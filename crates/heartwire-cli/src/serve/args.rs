@@ -47,6 +47,9 @@ SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session wh
 received all of it, and exits within --drain plus one second. A second signal exits at once, unless
 it comes within 250 ms of the first.
 
+SIGHUP reads --config, and the files that options name, again. If all of them are right, it takes
+over what can change, and says what needs a restart; otherwise nothing changes.
+
 Printing never delays the server. If events come faster than they are read, `data` events are
 dropped, and so are sessions that end before any of their events is printed; an `unprinted` event
 counts them. With --hold-data no `data` event is dropped: the server stops reading instead. Writing

@@ -168,6 +168,44 @@ fn a_file_is_read_again_when_told() {
 }
 
 #[test]
+fn a_server_without_tokens_takes_none_before_a_restart() {
+    let folder = Folder::new();
+    let tokens = folder.write("tokens", TOKEN);
+    let file = folder.write("serve.toml", "protocol = \"v1\"");
+    let server = Server::start_plain(&["--config", &file]);
+    folder.write("serve.toml", &format!("protocol = \"v1\"\ntokens = {tokens:?}"));
+    server.process.signal(Signal::HUP);
+    server.log.line("only after a restart");
+    Client::start_plain(server.addr, &[]).event("online");
+    // With others it is as it was started.
+    folder.write("serve.toml", "protocol = \"v1\"\nmax-per-address = 5");
+    server.process.signal(Signal::HUP);
+    server.log.line("max-per-address is now 5, was as by default");
+    assert!(server.log.so_far().iter().all(|line| !line.text.contains("tokens is now")));
+    server.stop();
+}
+
+#[test]
+fn certificates_of_other_files_are_taken() {
+    let folder = Folder::new();
+    let [(old, old_key), (new, new_key)] = ["config-old", "config-new"].map(certificate);
+    let file = |cert: &str, key: &str| {
+        let text = format!("protocol = \"v1\"\ntls-cert = {cert:?}\ntls-key = {key:?}\n");
+        folder.write("serve.toml", &text)
+    };
+    let server = Server::start_plain(&["--config", &file(&old, &old_key)]);
+    let trusts = |cert: &str| {
+        let args = ["--tls", "--tls-server-name", "localhost", "--tls-ca", cert];
+        Client::start_plain(server.addr, &args)
+    };
+    trusts(&old).event("online");
+    file(&new, &new_key);
+    server.process.signal(Signal::HUP);
+    server.log.line("tls-key is now");
+    trusts(&new).event("online");
+}
+
+#[test]
 fn a_file_with_a_fault_changes_nothing() {
     let folder = Folder::new();
     let tokens = folder.write("tokens", TOKEN);

@@ -166,7 +166,6 @@ impl Http {
         let app = routes::router(&shared);
         let watched = Arc::clone(&shared);
         thread::Builder::new().name("http".to_owned()).spawn(move || {
-            yield_to_shards();
             runtime.spawn(async move { watched.watch().await });
             runtime.block_on(connections::serve(listener, app));
         })?;
@@ -218,18 +217,6 @@ pub(super) fn check(args: &HttpArgs) -> anyhow::Result<()> {
     Guard::new(args, address)?;
     Ok(())
 }
-
-/// Gives this thread less of a busy processor than the shards get.
-#[cfg(target_os = "linux")]
-fn yield_to_shards() {
-    /// A third of a shard's share; enough for a health check to be answered at once.
-    const NICE: i32 = 5;
-    // On Linux this is about the thread. One that may not be nice is not.
-    let _ = rustix::process::setpriority_process(None, NICE);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn yield_to_shards() {}
 
 /// Waits until a client asks for the end of the server. Without HTTP none does.
 pub(super) async fn drained(http: Option<&Http>) {

@@ -1,6 +1,7 @@
 //! The connections of HTTP: how many there are, and how long each may take.
 
 use core::pin::Pin;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -52,14 +53,14 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// Serves for as long as the program runs.
 pub(super) async fn serve(listener: Listener, app: Router) {
     let open = Open::default();
-    let mut spares = Spares::new();
+    open.spares.fill();
     let mut look = interval(LOOK_EVERY);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(stream) => open.take(stream, &app).await,
                 Err(error) => {
-                    if !spares.give_up_one() {
+                    if !open.spares.give_up_one() {
                         tracing::warn!(%error, "cannot accept a connection for HTTP");
                         sleep(ERROR_PAUSE).await;
                     }
@@ -67,7 +68,7 @@ pub(super) async fn serve(listener: Listener, app: Router) {
             },
             _ = look.tick() => {
                 open.end_overdue(Instant::now());
-                spares.fill();
+                open.spares.fill();
             }
         }
     }
@@ -75,11 +76,16 @@ pub(super) async fn serve(listener: Listener, app: Router) {
 
 /// The open connections, in the order in which they came.
 #[derive(Clone, Default)]
-struct Open(Arc<Mutex<BTreeMap<u64, Arc<Watch>>>>);
+struct Open {
+    watches: Arc<Mutex<BTreeMap<u64, Arc<Watch>>>>,
+    /// The number of the next one.
+    next: Arc<AtomicU64>,
+    spares: Spares,
+}
 
 impl Open {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watch>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves a connection, for which one that waits makes room. If all are busy it is closed.
@@ -89,7 +95,7 @@ impl Open {
             let watch = Arc::new(Watch::new(Instant::now()));
             let place = {
                 let mut open = self.lock();
-                let number = open.last_key_value().map_or(0, |(last, _)| last + 1);
+                let number = self.next.fetch_add(1, Relaxed);
                 open.insert(number, Arc::clone(&watch));
                 Place { open: self.clone(), number }
             };
@@ -138,6 +144,8 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // The socket is closed already.
+        self.open.spares.fill();
         self.open.lock().remove(&self.number);
     }
 }

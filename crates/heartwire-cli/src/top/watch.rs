@@ -38,6 +38,7 @@ pub(super) async fn watch(args: &TopArgs, mut client: HttpClient) -> anyhow::Res
     asker.rest(app.delay);
     loop {
         screen.draw(&mut app).context("cannot draw on the terminal")?;
+        let is_due = !asker.is_waiting() && !app.is_paused;
         let action = tokio::select! {
             () = stop.signal() => return Ok(Exit::Success),
             event = keys.recv() => match event {
@@ -51,7 +52,7 @@ pub(super) async fn watch(args: &TopArgs, mut client: HttpClient) -> anyhow::Res
                 app.answer(answer);
                 Action::None
             }
-            () = sleep_until(asker.next_at), if !asker.is_waiting() && !app.is_paused => Action::Ask,
+            () = sleep_until(asker.next_at), if is_due => Action::Ask,
             () = sleep(CLOCK) => Action::None,
         };
         match action {

@@ -17,6 +17,7 @@ mod memory;
 mod options;
 mod output;
 mod plan;
+mod reload;
 mod serve;
 mod settings;
 mod shell;
@@ -93,7 +94,7 @@ fn run_command(command: Command, settings: &Settings) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(&args, settings),
         Command::Connect(args) => connect::run(&args),
         #[cfg(unix)]
-        Command::Tunnel(command) => tunnel::run(&command),
+        Command::Tunnel(command) => tunnel::run(&command, settings),
         Command::Health(args) => health::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Demo(args) => demo::run(&args),

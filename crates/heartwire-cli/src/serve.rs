@@ -9,7 +9,6 @@ mod left_out;
 mod lines;
 mod listening;
 mod reload;
-mod reloadable;
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
@@ -30,6 +29,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::exit::{Exit, Usage};
 use crate::output::{Sink, Target, inform, start_stdout, warn};
+use crate::reload::{Live, Reloading};
 use crate::settings;
 use crate::signals::{Hangup, Look, Stop};
 use crate::systemd::{Manager, Passed};
@@ -38,7 +38,7 @@ use crate::values::{ProtocolArg, RateOrOff, TimeOrOff, typed};
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs, ServeTlsArgs};
 use args::{EventKind, LimitArgs, ServeData};
 pub(crate) use http::CannotServe;
-pub(crate) use reloadable::is_reloadable;
+pub(crate) use reload::Running;
 
 use answers::Answers;
 use commands::Commands;
@@ -46,7 +46,6 @@ use feed::Feed;
 use http::{Http, Observer, Settings};
 use lines::Line;
 use listening::Listening;
-use reload::{Live, Reload};
 
 /// The length of a frame's header.
 const HEADER_LEN: u64 = 8;
@@ -62,7 +61,7 @@ const CLOSE_HTTP_WITHIN: Duration = Duration::from_millis(250);
 
 /// What a server is started with: all that its options and the files that they name can have wrong
 /// is found out here.
-struct Prepared {
+pub(crate) struct Prepared {
     tokens: Option<Tokens>,
     tls: Option<SharedServerTls>,
     config: ServerConfig,
@@ -141,15 +140,16 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     runtime.spawn(manager.clone().report(server.handle().clone()));
 
     let live = Live::new(args.drain);
-    let reload = Reload {
-        given: given.given.clone(),
+    let running = Running {
         tokens,
         tls,
         server: server.handle().clone(),
         http: http.as_ref().map(Http::observer),
         live: Arc::clone(&live),
     };
-    runtime.spawn(reload.run(hangup, manager.clone()));
+    let reloading =
+        Reloading { given: given.given.clone(), live: Arc::clone(&live), server: running };
+    runtime.spawn(reloading.run(hangup, manager.clone()));
 
     let exit = runtime.block_on(async {
         let mut by_http = false;

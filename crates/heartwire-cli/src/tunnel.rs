@@ -25,7 +25,7 @@ use tokio::runtime;
 use crate::exit::{Exit, Usage};
 use crate::memory;
 use crate::output::{counted, inform};
-use crate::settings::ConfigArgs;
+use crate::settings::{ConfigArgs, Settings};
 use crate::systemd::Passed;
 use crate::values::{Format, typed};
 
@@ -33,11 +33,12 @@ use args::OutageArgs;
 pub(crate) use args::{EXAMPLES, TunnelCommand};
 pub(crate) use connect::CannotListen;
 use line::Outages;
+pub(crate) use serve::Running;
 
-pub(crate) fn run(command: &TunnelCommand) -> anyhow::Result<Exit> {
+pub(crate) fn run(command: &TunnelCommand, given: &Settings) -> anyhow::Result<Exit> {
     memory::keep_freed();
     match command {
-        TunnelCommand::Serve(args) => serve::run(args),
+        TunnelCommand::Serve(args) => serve::run(args, given),
         TunnelCommand::Connect(args) => connect::run(args),
     }
 }

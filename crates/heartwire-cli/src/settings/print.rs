@@ -9,7 +9,10 @@ use super::value::{Kind, number_or_text};
 use super::{Printed, Settings, options};
 use crate::environment::command;
 use crate::exit::Usage;
-use crate::serve::is_reloadable;
+use crate::reload::Reload;
+use crate::serve;
+#[cfg(unix)]
+use crate::tunnel;
 
 /// Maximum length of a line of a comment, as in this project's own files.
 const WIDTH: usize = 100;
@@ -57,15 +60,23 @@ impl Settings {
             let words: Vec<_> = words.iter().map(PossibleValue::get_name).collect();
             let _ = write!(text, "\n\nValues: {}", words.join(", "));
         }
-        if self.path == ["serve"] && is_reloadable(name) {
-            text.push_str(RELOADABLE);
+        if self.reloadable().contains(&name) {
+            text.push_str("\n\nSIGHUP takes over a change.");
         }
         comment(&text)
     }
-}
 
-/// What is said of an option of `serve` that can change while it runs.
-const RELOADABLE: &str = "\n\nSIGHUP takes over a change.";
+    /// The options that can change while the program runs.
+    pub(super) fn reloadable(&self) -> &'static [&'static str] {
+        let path: Vec<_> = self.path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            ["serve"] => serve::Running::RELOADABLE,
+            #[cfg(unix)]
+            ["tunnel", "serve"] => tunnel::Running::RELOADABLE,
+            _ => &[],
+        }
+    }
+}
 
 /// Where help has an option: its heading's first option first.
 fn order(command: &Command, arg: &Arg) -> usize {

@@ -80,6 +80,20 @@ fn every_list_has_a_separator_so_that_one_variable_holds_it() {
 }
 
 #[test]
+fn options_that_can_change_are_options() {
+    for path in paths() {
+        let settings =
+            Settings { path: path.split(' ').map(str::to_owned).collect(), ..Settings::default() };
+        let options = options_of(&path);
+        let names: Vec<_> = options.iter().filter_map(Arg::get_long).collect();
+        for option in settings.reloadable() {
+            assert!(names.contains(option), "{path} has no --{option}");
+        }
+        assert_eq!(!settings.reloadable().is_empty(), path.ends_with("serve"), "{path}");
+    }
+}
+
+#[test]
 fn an_option_on_the_command_line_overrides_the_variables_of_those_that_it_excludes() {
     let settings = with_all_variables("plan", &["heartwire", "plan", "--within", "9s", "-v"]);
     let (used, overridden) = (names(&settings.used), names(&settings.overridden));

@@ -42,7 +42,7 @@ Examples:
       for others; a line of t.tokens is NAME TOKEN, or NAME TOKEN ssh,db for these services only
 
 SIGTERM or Ctrl-C refuses new connections, waits for those there are, up to --drain, and resets the
-rest. A second signal exits at once. SIGHUP reads the tokens and the certificates again.
+rest. A second signal exits at once. SIGHUP reads --config, the tokens and the certificates again.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1 other failures.";
 

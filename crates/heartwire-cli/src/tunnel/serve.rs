@@ -1,6 +1,7 @@
 //! The far end: a server that connects each session to a service.
 
 mod handler;
+mod reload;
 mod serving;
 
 use core::net::SocketAddr;
@@ -8,7 +9,6 @@ use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use core::time::Duration;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,20 +18,22 @@ use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{Protocols, Server, ServerConfig};
 use heartwire::tls::SharedServerTls;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::args::ServeArgs;
 use super::line::Line;
-use super::service::{Grants, Service};
+use super::service::Grants;
 use super::{MAX_UNSENT, offer, outages, tell_stopping, threads};
 use crate::exit::{Exit, Usage};
-use crate::output::{inform, print_event, warn};
-use crate::serve::{ServeTlsArgs, listen_on, load_tls, raise_open_files};
+use crate::output::{print_event, warn};
+use crate::reload::{Live, Reloading};
+use crate::serve::{listen_on, load_tls, raise_open_files};
+use crate::settings::Settings;
 use crate::signals::{Hangup, Stop};
 use crate::systemd::{Manager, Passed};
 
 use handler::{Far, OnEvents};
+pub(crate) use reload::Running;
 
 /// Time after `--drain` for closing what is left.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -53,31 +55,24 @@ pub(super) fn prepare(args: &ServeArgs, passed: Passed) -> anyhow::Result<Prepar
     Ok(Prepared { tokens, grants, tls, config })
 }
 
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     tokens: Option<Tokens>,
     grants: Option<Grants>,
     tls: Option<SharedServerTls>,
     config: ServerConfig,
 }
 
-pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &ServeArgs, given: &Settings) -> anyhow::Result<Exit> {
     let passed = Passed::take()?;
     let manager = Manager::find();
     raise_open_files();
     let Prepared { tokens, grants, tls, config } = prepare(args, passed)?;
     let runtime = threads(4).enable_all().build()?;
-    let mut stop = {
+    let (mut stop, hangup) = {
         let _guard = runtime.enter();
-        let files = Files {
-            path: args.tokens.clone(),
-            services: args.service.clone(),
-            identity: tokens.zip(grants.clone()),
-            tls_files: args.tls.clone(),
-            tls,
-        };
-        runtime.spawn(Arc::new(files).reload(Hangup::listen()?, manager.clone()));
-        Stop::listen()?
+        (Stop::listen()?, Hangup::listen()?)
     };
+    let identity = tokens.zip(grants.clone());
     let (runs, mut ended) = mpsc::channel::<()>(1);
     let far = Arc::new(Far {
         services: args.service.clone(),
@@ -102,6 +97,13 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         outages: outages(&args.outages)?,
     });
     let handle = server.handle().clone();
+    let live = Live::new(args.outages.drain);
+    let services = args.service.clone();
+    let running =
+        Running { services, identity, tls, server: handle.clone(), live: Arc::clone(&live) };
+    let reloading =
+        Reloading { given: given.given.clone(), live: Arc::clone(&live), server: running };
+    runtime.spawn(reloading.run(hangup, manager.clone()));
     manager.ready();
     runtime.spawn(manager.clone().report(handle.clone()));
     let exit = runtime.block_on(async {
@@ -109,10 +111,11 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             _ = ended.recv() => {}
             () = stop.signal() => {}
         }
-        manager.stopping(args.outages.drain.saturating_add(CLOSE_WITHIN));
+        let within = live.stop();
+        manager.stopping(within.saturating_add(CLOSE_WITHIN));
         far.is_stopping.store(true, Relaxed);
-        tell_stopping(handle.count() + handle.away(), args.outages.drain);
-        let drain = sleep(args.outages.drain);
+        tell_stopping(handle.count() + handle.away(), within);
+        let drain = sleep(within);
         tokio::pin!(drain);
         let is_empty = || handle.count() + handle.away() == 0;
         while !is_empty() {
@@ -179,7 +182,7 @@ fn configure(
         .offer(offer(&args.outages, &policy))
         .kernel(KernelOptions::default().max_unsent(NonZeroU32::new(MAX_UNSENT)))
         .protocols(tokens.map_or(Protocols::V1, Protocols::V1WithTokens))
-        .admission(Admission::default().max_sessions(args.max_connections).many_per_name(true))
+        .admission(admission(args))
         // Their windows bound it: a slow reader is not reset because there are others.
         .limits(Limits::default().max_buffered(usize::MAX))
         .drain(Duration::from_secs(1))
@@ -191,47 +194,6 @@ fn configure(
     })
 }
 
-/// Files that SIGHUP reads again.
-struct Files {
-    path: Option<PathBuf>,
-    services: Vec<Service>,
-    identity: Option<(Tokens, Grants)>,
-    tls_files: ServeTlsArgs,
-    tls: Option<SharedServerTls>,
-}
-
-impl Files {
-    async fn reload(self: Arc<Self>, mut hangup: Hangup, manager: Manager) {
-        loop {
-            hangup.signal().await;
-            let _until_done = manager.reloading();
-            let files = Arc::clone(&self);
-            // A file system may be slow. It never panics.
-            let _ = spawn_blocking(move || {
-                files.read_again().unwrap_or_else(|error| {
-                    warn(format_args!("cannot reload, and nothing has changed: {error}"));
-                });
-            })
-            .await;
-        }
-    }
-
-    /// All files are read before anything changes.
-    fn read_again(&self) -> Result<(), Usage> {
-        let read = |path: &Path| Grants::read(path, &self.services);
-        let identity = self.path.as_deref().map(read).transpose()?;
-        let tls = load_tls(&self.tls_files)?;
-        if let (Some((tokens, grants)), Some((new_tokens, new_grants))) = (&self.identity, identity)
-        {
-            // First, so that no client with a new token has more than is granted.
-            grants.replace(&new_grants);
-            tokens.replace(&new_tokens);
-            inform("read the tokens again");
-        }
-        if let (Some(tls), Some(new)) = (&self.tls, tls) {
-            tls.replace(&new);
-            inform("read the certificates again");
-        }
-        Ok(())
-    }
+fn admission(args: &ServeArgs) -> Admission {
+    Admission::default().max_sessions(args.max_connections).many_per_name(true)
 }

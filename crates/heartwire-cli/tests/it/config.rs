@@ -252,9 +252,13 @@ fn a_fault_in_one_file_keeps_a_tunnel_from_taking_the_others() {
     log.line("cannot reload, and nothing has changed");
     assert!(log.so_far().iter().all(|line| !line.text.contains("again")));
     fs::write(&cert, right).unwrap();
+    let longer = fs::read_to_string(&file).unwrap() + "max-connections = 9\nwindow = \"64KiB\"\n";
+    fs::write(&file, longer).unwrap();
     process.signal(Signal::HUP);
-    log.line("read the tokens again");
+    log.line(&format!("read {tokens} again"));
     log.line("read the certificates again");
+    log.line("max-connections is now 9, was as by default");
+    log.line("window can be \"64KiB\" only after a restart");
 }
 
 #[test]

@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn whatever_a_file_has_its_errors_are_about_it(
+    fn any_file_has_errors_about_itself_alone(
         keys in prop::collection::btree_map(keys(), values(), 0..4)
     ) {
         let line = |(key, value)| format!("{} = {value}\n", serde_json::json!(key));

@@ -256,6 +256,9 @@ fn config(
     if let Some(resume) = resume(args) {
         config = config.resume(resume);
     }
+    if let Some(age) = args.max_age {
+        config = config.max_age(age);
+    }
     if let Some(beats) = args.coalesce {
         config = config.coalesce(beats);
     }

@@ -120,6 +120,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// A duration of at least a second.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let is_long = |time: &Duration| *time >= Duration::from_secs(1);
+    duration(text).and_then(|time| Some(time).filter(is_long).ok_or("at least 1s".to_owned()))
+}
+
 /// A duration as people type it, and as [`duration`] reads it: `0s`, `2.5s`, `90s`, `5m`, `1h30m`.
 pub(crate) fn typed(time: Duration) -> String {
     Typed(time).to_string()

@@ -106,6 +106,7 @@ macro_rules! is_found_out {
 
 is_found_out! {
     judges_early: JudgesEarly on Client, Server;
+    ends_young: EndsYoung on Server;
     judges_unheard_early: JudgesUnheardEarly on Client, Server;
     judges_late: JudgesLate on Client, Server;
     never_judges_unheard: NeverJudgesUnheard on Client, Server;

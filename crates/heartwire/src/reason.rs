@@ -54,6 +54,8 @@ pub enum Reason {
     /// acknowledged nothing that was sent since: the path is lost. This is not a verdict on the
     /// peer.
     NetworkChanged,
+    /// It had reached the [greatest age](crate::server::ServerConfig::max_age) of a session.
+    MaxAge,
     /// The client was away for longer than its session is kept.
     NotBack,
     /// The client came back to its session, and the server does not have it any more: it was
@@ -119,6 +121,7 @@ impl Reason {
             Self::Revoked(_) => "revoked",
             Self::Expired(_) => "expired",
             Self::NetworkChanged => "network_changed",
+            Self::MaxAge => "max_age",
             Self::NotBack => "not_back",
             Self::NotResumed => "not_resumed",
             Self::Overflow => "overflow",
@@ -175,6 +178,7 @@ impl fmt::Display for Reason {
             Self::NetworkChanged => {
                 f.write_str("the network changed, and nothing sent since was acknowledged")
             }
+            Self::MaxAge => f.write_str("it had reached the greatest age of a session"),
             Self::NotBack => f.write_str("the client did not come back in time"),
             Self::NotResumed => f.write_str("the server does not have the session any more"),
             Self::Overflow => {

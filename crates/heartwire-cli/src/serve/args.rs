@@ -15,7 +15,7 @@ use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
 use crate::settings::ConfigArgs;
 use crate::values::{
     MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, bytes, duration, number,
-    rate, time_or_off,
+    rate, seconds, time_or_off,
 };
 
 /// The examples of `-h`.
@@ -93,6 +93,14 @@ pub(crate) struct ServeArgs {
     /// one by one (v0).
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
+
+    /// End each session at this age, or up to a quarter before, so that clients move to servers that
+    /// were added [default: never].
+    ///
+    /// Nothing is cut off: the server first waits until nothing is under way, for as long as
+    /// --drain. Then it tells the client to reconnect within a second, or closes it on v0.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub(crate) max_age: Option<Duration>,
 
     /// Accept only clients with a token from this file.
     ///

@@ -41,6 +41,7 @@ pub(super) struct Listening {
     max_pending_buffered: usize,
     handshake_timeout_ms: Option<Millis>,
     drain_ms: Millis,
+    max_age_ms: Option<Millis>,
     grace_ms: Option<Millis>,
     window: Option<u32>,
     max_replay: Option<usize>,
@@ -105,6 +106,7 @@ impl Listening {
             max_pending_buffered: args.limits.max_pending_buffered,
             handshake_timeout_ms: report.frames.handshake_within().map(Millis),
             drain_ms: Millis(args.drain),
+            max_age_ms: args.max_age.map(Millis),
             grace_ms: grace.map(Millis),
             window: grace.map(|_| args.resume.window),
             max_replay: grace.map(|_| args.max_replay),
@@ -161,6 +163,10 @@ impl fmt::Display for Listening {
             writeln!(f, "  names: {names}")?;
         }
         writeln!(f, "  outages: {}", self.outages)?;
+        if let Some(Millis(age)) = self.max_age_ms {
+            let (from, to) = (typed(age.mul_f64(0.75)), typed(age));
+            writeln!(f, "  age: a session ends after {from} to {to}, and its client comes back")?;
+        }
         if let Some(http) = &self.http {
             writeln!(f, "  http: {http}")?;
         }

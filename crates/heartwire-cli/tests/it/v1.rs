@@ -2,6 +2,7 @@
 //! and why.
 
 mod admission;
+mod age;
 mod commands;
 mod input;
 mod names;

@@ -70,11 +70,13 @@ pub enum Invariant {
     WithinTheWindow,
     /// What is acknowledged was taken over by the application.
     TrueAcks,
+    /// A server ends a session for its age when it has reached that, and not before.
+    EndsForCause,
 }
 
 impl Invariant {
     /// Every promise.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NeverEarly,
         Self::ReadFirst,
         Self::AlwaysByTheBound,
@@ -103,6 +105,7 @@ impl Invariant {
         Self::OutlivesItsLinks,
         Self::WithinTheWindow,
         Self::TrueAcks,
+        Self::EndsForCause,
     ];
 
     /// A short name, for humans and programs.
@@ -137,6 +140,7 @@ impl Invariant {
             Self::OutlivesItsLinks => "outlives-its-links",
             Self::WithinTheWindow => "within-the-window",
             Self::TrueAcks => "true-acks",
+            Self::EndsForCause => "ends-for-cause",
         }
     }
 }

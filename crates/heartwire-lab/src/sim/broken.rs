@@ -98,11 +98,13 @@ pub enum Broken {
     LeavesWithoutReading,
     /// It says that it sends no more before it has sent what its application had sent.
     EndsTooSoon,
+    /// It ends sessions at half of their greatest age.
+    EndsYoung,
 }
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -148,6 +150,7 @@ impl Broken {
         Self::StretchesWindows,
         Self::LeavesWithoutReading,
         Self::EndsTooSoon,
+        Self::EndsYoung,
     ];
 
     /// The rule that the driver's own code breaks; `None` if its world or settings lie instead.
@@ -197,7 +200,8 @@ impl Broken {
             | Self::HurriesFrames
             | Self::DrainsLate
             | Self::StretchesFrames
-            | Self::StretchesWindows => None,
+            | Self::StretchesWindows
+            | Self::EndsYoung => None,
         }
     }
 
@@ -269,6 +273,7 @@ impl Broken {
             Self::EndsWithItsLink => Invariant::OutlivesItsLinks,
             Self::TellsAwayTwice => Invariant::AwayAndBack,
             Self::StretchesWindows => Invariant::WithinTheWindow,
+            Self::EndsYoung => Invariant::EndsForCause,
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum End {
     Done,
     /// A newer session has its name.
     TakenOver,
+    /// It had reached its greatest age.
+    TooOld,
     /// Its peer was a slow reader.
     SlowReader,
     /// The path to its peer was lost when the network changed.
@@ -51,6 +53,7 @@ impl End {
             | Self::Left
             | Self::Done
             | Self::TakenOver
+            | Self::TooOld
             | Self::SlowReader
             | Self::NetworkChanged
             | Self::Suspected
@@ -76,6 +79,7 @@ impl End {
             Reason::Rejected(_) => Self::Rejected,
             Reason::Done => Self::Done,
             Reason::TakenOver => Self::TakenOver,
+            Reason::MaxAge => Self::TooOld,
             Reason::NetworkChanged => Self::NetworkChanged,
             Reason::Suspected => Self::Suspected,
             _ => Self::Other(reason.name()),

@@ -143,6 +143,11 @@ impl Observer {
         }
     }
 
+    /// When its connection was made, by its own clock.
+    pub(super) const fn connected_at(&self) -> Instant {
+        self.ledger.started_at
+    }
+
     /// Whether this end has no timeout.
     const fn is_lenient(&self) -> bool {
         self.terms.is_lenient && self.in_force.contract.is_some()

@@ -98,6 +98,7 @@ impl Scenario {
                 resume: None,
                 suspects: false,
                 ends: 0,
+                max_age: None,
                 round_trip_off: None,
                 tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
@@ -207,6 +208,15 @@ impl Scenario {
             // An application that only answers sends within its handler.
             let ends = draw.chance(25) && outlive && !terms.answers;
             terms.ends = if ends { draw.one(&[1, 8, 64], 8) } else { 0 };
+        }
+    }
+
+    /// Sessions that end for cause, from another random source again.
+    pub(super) fn draw_for_cause(&mut self, rng: &mut fastrand::Rng) {
+        let draw = &mut Draw { rng, grain: Duration::from_nanos(1) };
+        if draw.chance(10) {
+            let least = MS * 2_000;
+            self.terms.server.max_age = Some(draw.time(least, self.length.max(least)));
         }
     }
 

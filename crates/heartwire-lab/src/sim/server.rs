@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task;
 
-use heartwire::internal::{Place, Reported, Shard, Wake, assemble};
+use heartwire::internal::{Place, Reported, SessionView, Shard, Wake, assemble};
 use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{
     CommandError, Control, Event, Handle, Handler, Protocols, Resume, ServerConfig, SessionId,
 };
 use heartwire::v1::{ResumeOffer, RetryHint};
-use heartwire::{Cause, Reason};
+use heartwire::{Cause, Reason, TICK};
 use heartwire_core::frame::HEADER_LEN;
-use heartwire_core::{FrameLimits, Protocol, Side};
+use heartwire_core::{FrameLimits, Instant, Protocol, Side};
 
 use super::breach::{Breach, Invariant};
 use super::broken::Broken;
@@ -87,6 +87,8 @@ impl Server {
                 longest,
                 sessions,
                 links,
+                max_age: terms.server.max_age,
+                ages: BTreeMap::new(),
             }
         });
         let shard = shards.into_iter().next();
@@ -136,6 +138,7 @@ impl Server {
             Wake::By(deadline) => self.net.lock().set_timer(SERVER, deadline),
             Wake::Over => self.start_over(),
         }
+        self.check_ages();
         self.note_last_words();
         self.tell_round_trips();
         self.accept_all();
@@ -146,6 +149,38 @@ impl Server {
         let Some(Process { shard, .. }) = &self.process else { return };
         for session in shard.sessions().filter(|session| session.is_online && !session.is_ending) {
             self.net.lock().accept_all(session.id.as_u64());
+        }
+    }
+
+    /// A session that is too old ends, when it had the time for what is under way.
+    fn check_ages(&self) {
+        let (Some(Process { shard, .. }), Some(max_age)) =
+            (&self.process, self.terms.server.max_age)
+        else {
+            return;
+        };
+        let mut net = self.net.lock();
+        let (now, machine) = (net.clock(SERVER), net.host(SERVER));
+        let runs_since = machine.runs_since;
+        if net.drains_since.is_some() {
+            return;
+        }
+        let is_live = |session: &SessionView<'_, _>| {
+            session.is_online && !session.is_ending && !session.is_away
+        };
+        for session in shard.sessions().filter(is_live) {
+            let Some(age) = shard.handler().ages.get(&session.id.as_u64()) else { continue };
+            let contract = session.connection.contract();
+            let interval = contract.and_then(|contract| contract.to_server.interval());
+            let within = max_age + DRAIN + interval.unwrap_or_default();
+            let due = age.since.saturating_add(within).max(age.linked_at).max(runs_since);
+            let overdue = due.saturating_add(TICK * 2 + self.terms.server.slack);
+            if now > overdue {
+                let late = now.saturating_since(overdue);
+                let what = format!("a session is still there {late:?} after its greatest age");
+                let breach = Breach::new(Invariant::EndsForCause, what);
+                net.breach.get_or_insert((Side::Server, breach));
+            }
         }
     }
 
@@ -263,6 +298,11 @@ fn config(terms: &Terms) -> ServerConfig {
         )
         .admission(Admission::default().max_pending(64))
         .drain(if terms.is(Broken::DrainsLate) { DRAIN * 2 } else { DRAIN });
+    let config = match terms.max_age {
+        Some(age) if terms.is(Broken::EndsYoung) => config.max_age(age / 2),
+        Some(age) => config.max_age(age),
+        None => config,
+    };
     let Some((window, grace)) = terms.resume else { return config };
     let window = if terms.is(Broken::StretchesWindows) { window * 2 } else { window };
     let resume = Resume::new().window(window).grace(grace);
@@ -293,6 +333,19 @@ struct Application {
     sessions: Vec<(SessionId, LinkId, Option<Box<str>>)>,
     /// The links of all sessions that there ever were.
     links: BTreeMap<u64, LinkId>,
+    /// The greatest age of a session.
+    max_age: Option<Duration>,
+    /// The ages of sessions.
+    ages: BTreeMap<u64, Age>,
+}
+
+/// How old a session is.
+#[derive(Clone, Copy, Debug)]
+struct Age {
+    /// When its first link was accepted, or before.
+    since: Instant,
+    /// When its latest link was welcomed.
+    linked_at: Instant,
 }
 
 impl Application {
@@ -309,6 +362,8 @@ impl Application {
     fn handle_back(&mut self, id: SessionId, link: LinkId) {
         let mut net = self.net.lock();
         let old = self.links.insert(id.as_u64(), link);
+        let now = net.clock(SERVER);
+        self.ages.entry(id.as_u64()).and_modify(|age| age.linked_at = now);
         old.into_iter().for_each(|old| net.note_superseded(old));
         for (known, its, _) in &mut self.sessions {
             if *known == id {
@@ -339,8 +394,23 @@ impl Application {
         net.tell_reason(peer, Side::Server, reason);
     }
 
+    /// A session ends for its age: it must have reached that.
+    fn check_age(&self, net: &mut Net, id: SessionId) {
+        let now = net.clock(SERVER);
+        let age = self.ages.get(&id.as_u64()).map(|age| now.saturating_since(age.since));
+        if self.max_age.zip(age).is_some_and(|(max_age, age)| age >= max_age / 4 * 3) {
+            return;
+        }
+        let what = format!("a session ends of age after {age:?}; that is {:?}", self.max_age);
+        let breach = Breach::new(Invariant::EndsForCause, what);
+        net.breach.get_or_insert((Side::Server, breach));
+    }
+
     fn handle_online(&mut self, id: SessionId, link: LinkId, name: Option<Box<str>>) {
         let mut net = self.net.lock();
+        let now = net.clock(SERVER);
+        let since = net.connected_at(link).unwrap_or(now);
+        self.ages.insert(id.as_u64(), Age { since, linked_at: now });
         net.tell_online(link, Side::Server);
         if let Some(agreed) = self.resume {
             net.begin_session(link, id.as_u64(), agreed);
@@ -425,6 +495,10 @@ impl Handler for Application {
             }
             Event::Offline { id, peer, reason, undelivered, .. } => {
                 let mut net = self.net.lock();
+                if reason == Reason::MaxAge {
+                    self.check_age(&mut net, id);
+                }
+                self.ages.remove(&id.as_u64());
                 let kept = net.find_session(id.as_u64());
                 if kept.is_none_or(|index| !net.session(index).is_told_away(Side::Server)) {
                     net.tell_reason(link_of(peer), Side::Server, &reason);

@@ -134,6 +134,8 @@ counters! {
         done,
         /// A newer session of the same client took its place.
         taken_over,
+        /// The session had reached its greatest age.
+        too_old,
         /// The peer was a slow reader.
         slow_reader,
     }
@@ -157,6 +159,7 @@ impl Ends {
             End::Left => &mut self.left,
             End::Done => &mut self.done,
             End::TakenOver => &mut self.taken_over,
+            End::TooOld => &mut self.too_old,
             End::SlowReader => &mut self.slow_reader,
             End::NetworkChanged | End::Suspected | End::Other(_) => return,
         };

@@ -47,6 +47,8 @@ pub(super) struct Terms {
     /// Of 256 times that its application would send in such a session, it says so often that it
     /// sends no more.
     pub(super) ends: u8,
+    /// The greatest age of a server's sessions.
+    pub(super) max_age: Option<Duration>,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     /// Bytes that its peer, of a later version of protocol v1, appends to each beat.

@@ -32,6 +32,9 @@ const PROMISES: u8 = 16;
 /// seeds as they were.
 const SESSIONS: u64 = 2_948;
 
+/// The same of [`Scenario::draw_for_cause`].
+const CAUSES: u64 = 30_089;
+
 /// The result of a run, if it broke no promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -77,6 +80,7 @@ impl World {
         let mut scenario = Scenario::draw(&mut rng.fork(), broken);
         scenario.draw_more(&mut fastrand::Rng::with_seed(!seed));
         scenario.draw_for_sessions(&mut fastrand::Rng::with_seed(seed ^ SESSIONS));
+        scenario.draw_for_cause(&mut fastrand::Rng::with_seed(seed ^ CAUSES));
         Self::of(seed, scenario, rng, trace)
     }
 

@@ -19,10 +19,15 @@ use super::shard::{ShardConfig, WHEEL_TICK};
 use crate::reason::Reason;
 use crate::world::{Break, ServerWorld};
 
+/// How often a session that is too old is looked at, until nothing is under way.
+const AGE_LOOK: Duration = Duration::from_millis(50);
+
 #[derive(Debug)]
 pub(super) struct Agenda<W: ServerWorld> {
     pub(super) config: Arc<ShardConfig>,
     pub(super) world: W,
+    /// The latest time that this turn has judged an age by.
+    pub(super) judged_at: Instant,
     /// One deadline for each session.
     pub(super) wheel: Wheel,
     /// Number of deadlines that were set.
@@ -114,6 +119,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// `changes`: of the tokens, up to now.
     pub(super) fn new(world: W, config: Arc<ShardConfig>, changes: u64) -> Self {
         Self {
+            judged_at: world.now(),
             world,
             wheel: Wheel::new(WHEEL_TICK),
             timers: 0,
@@ -142,9 +148,25 @@ impl<W: ServerWorld> Agenda<W> {
         }
         let tls = session.link.tls_deadline(self.config.tls_handshake_timeout);
         let own = session.link.connection.poll_timeout().filter(|_| !session.link.is_handshaking());
-        if let Some(deadline) = [tls, own].into_iter().flatten().min() {
+        let age = self.age_deadline(session);
+        if let Some(deadline) = [tls, own, age].into_iter().flatten().min() {
             self.arm_for(session, deadline);
         }
+    }
+
+    /// When to look at a session's age.
+    fn age_deadline(&self, session: &Session<W::Socket>) -> Option<Instant> {
+        let at = self.too_old_at(session)?;
+        // One that is too old already ends as soon as nothing is under way. The next look is after
+        // this turn, or it would not end.
+        Some(if at > self.judged_at { at } else { self.judged_at.saturating_add(AGE_LOOK) })
+    }
+
+    /// When a session has reached its greatest age: up to a quarter before that of all, which its
+    /// id decides.
+    pub(super) fn too_old_at(&self, session: &Session<W::Socket>) -> Option<Instant> {
+        let max_age = self.config.max_age?;
+        Some(session.since.saturating_add(max_age.saturating_sub(session.id.share_of(max_age / 4))))
     }
 
     fn arm_for(&mut self, session: &Session<W::Socket>, deadline: Instant) {

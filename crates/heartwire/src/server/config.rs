@@ -58,6 +58,7 @@ pub struct ServerConfig {
     pub(super) admission: Admission,
     pub(super) limits: Limits,
     pub(super) drain: Duration,
+    pub(super) max_age: Option<Duration>,
     pub(super) resume: Option<Resume>,
     pub(super) tls: Option<SharedServerTls>,
     tls_handshake_timeout: Duration,
@@ -108,6 +109,7 @@ impl ServerConfig {
             admission: Admission::default(),
             limits: Limits::default(),
             drain: Duration::from_secs(5),
+            max_age: None,
             resume: None,
             tls: None,
             // Two round trips on any path, with one packet lost in each.
@@ -197,6 +199,21 @@ impl ServerConfig {
     /// [`Unacknowledged`](crate::Reason::Unacknowledged). Zero does not wait.
     pub const fn drain(mut self, within: Duration) -> Self {
         self.drain = within;
+        self
+    }
+
+    /// The greatest age of a session, so that clients move to servers that were added behind a
+    /// balancer. Default: none. At least 1 s.
+    ///
+    /// A session ends up to a quarter earlier, as its id decides, so that sessions that began
+    /// together do not end together. The server waits until nothing is under way to its client and
+    /// everything that came is delivered, for [`drain`](Self::drain) and an interval of the client
+    /// at most. Then it tells the client to reconnect within a second (on v0 it closes the
+    /// connection), and the session ends with [`Reason::MaxAge`](crate::Reason::MaxAge). A session
+    /// that can be [resumed](Self::resume) ends as well: it cannot move to another server, and both
+    /// ends are told what was not taken over. One that is away waits for its client first.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age.max(Duration::from_secs(1)));
         self
     }
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use core::time::Duration;
 
 /// Maximum number of shards of one server.
 pub(super) const MAX_SHARDS: usize = 1 << 8;
@@ -41,6 +42,17 @@ impl SessionId {
 
     pub(super) fn generation(self) -> u32 {
         u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
+    }
+
+    /// A part of a time, from none to nearly all: evenly spread, and always the same for this id.
+    pub(super) fn share_of(self, time: Duration) -> Duration {
+        // The last steps of SplitMix64, after which ids that follow each other are far apart.
+        let mut mixed = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let share = u128::from((mixed ^ mixed >> 31) >> 32);
+        let nanos = time.as_nanos().saturating_mul(share) >> 32;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     /// The id as one number, different for each session of a server.

@@ -244,6 +244,12 @@ impl<S: Socket> Link<S> {
         self.tls().is_some_and(TlsSession::has_partial)
     }
 
+    /// Whether a frame, or a TLS record, has arrived in part.
+    pub(super) fn has_partial(&self) -> bool {
+        let is_partial = self.extra.as_ref().is_some_and(|extra| !extra.inbound.is_empty());
+        is_partial || self.has_partial_record()
+    }
+
     /// Encrypted bytes that the socket has not taken.
     pub(super) fn sealed(&self) -> usize {
         self.tls().map_or(0, TlsSession::queued)

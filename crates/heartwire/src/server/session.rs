@@ -284,6 +284,18 @@ impl<S: Socket> Session<S> {
         self.extra.get_or_insert_default().outbound.push(bytes);
     }
 
+    /// Whether data is under way, either way: queued, not acknowledged, not delivered, or a frame
+    /// that is not whole.
+    pub(super) fn has_under_way(&self) -> bool {
+        let is_acknowledged = self.ledger().is_none_or(|ledger| !ledger.has_unacknowledged());
+        self.queued() > 0
+            || !is_acknowledged
+            || self.has_waiting()
+            || self.has_kept()
+            || self.is_unread
+            || self.link.has_partial()
+    }
+
     /// Queues a frame before all others, except the frame that is being written and earlier frames
     /// queued this way: a beat does not wait behind data.
     pub(super) fn queue_first(&mut self, frame: &[u8]) {

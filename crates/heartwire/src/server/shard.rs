@@ -244,6 +244,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.told = told;
         self.is_late = false;
         self.awake_at = self.notice_pause();
+        self.state.agenda.judged_at = self.awake_at;
         self.handshakes_left = HANDSHAKES_PER_TURN;
         self.collect_receipts();
         self.deliver_kept();

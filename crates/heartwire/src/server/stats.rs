@@ -205,6 +205,8 @@ counters! {
         revoked: Reason::Revoked(_),
         /// Sessions whose client's token has expired.
         expired: Reason::Expired(_),
+        /// Sessions that had reached their greatest age.
+        max_age: Reason::MaxAge,
         /// Sessions whose client did not come back in time.
         not_back: Reason::NotBack,
         /// Sessions whose window was full when the application sent more and could not wait.

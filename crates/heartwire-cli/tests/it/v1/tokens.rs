@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::SystemTime;
 
-use heartwire_testkit::{BEAT, Lines, Peer, Process, ms};
+use heartwire_testkit::{BEAT, Lines, Peer, Process, ms, wait_until};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -133,8 +133,14 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
     assert_eq!(server.event("offline")["reason"], "revoked");
     assert_eq!(old.event("failed")["retryable"], false);
     // Others stay: also those whose token has other lines around it now.
+    let has_read = || {
+        let read = format!("read {tokens} again");
+        server.log.so_far().iter().filter(|line| line.text.contains(&read)).count()
+    };
+    let before = has_read();
     fs::write(&tokens, format!("# more\n{TOKEN}\n{OTHER_TOKEN}")).unwrap();
     server.process.signal(Signal::HUP);
+    wait_until("the tokens are read", || has_read() > before);
     let again = Client::start_plain(server.addr, &["--token-file", &one]);
     again.event("online");
     assert!(client.events.events_so_far("offline").is_empty());

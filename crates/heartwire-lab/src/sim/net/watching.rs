@@ -309,6 +309,11 @@ impl Net {
         self.tell_end(link, side, &End::of(reason));
     }
 
+    /// When the server's end of a link was accepted, by its clock.
+    pub(in crate::sim) fn connected_at(&self, link: LinkId) -> Option<Instant> {
+        self.links[link].observers.server.as_ref().map(|observer| observer.connected_at())
+    }
+
     pub(in crate::sim) fn tell_violation(&mut self, link: LinkId, side: Side, what: Violation) {
         self.observe(link, side, |observer, net| observer.tell_violation(net, what));
     }

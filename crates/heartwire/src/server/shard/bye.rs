@@ -396,6 +396,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::TakenOver
         | Reason::Revoked(_)
         | Reason::Expired(_)
+        | Reason::MaxAge
         | Reason::Overflow
         | Reason::Done
         | Reason::Tls(_) => true,

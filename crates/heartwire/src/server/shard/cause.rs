@@ -1,5 +1,6 @@
-//! Ends sessions for a cause that is outside of their connections: their tokens.
+//! Ends sessions for a cause that is outside of their connections: their tokens, and their age.
 
+use heartwire_core::Instant;
 use heartwire_core::v1::{ByeCode, RetryHint};
 
 use super::Shard;
@@ -47,6 +48,39 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             };
         }
         agenda.grants.keep_until(slot, until);
+    }
+
+    /// Ends a session that has reached its greatest age, when nothing is under way, or when it had
+    /// the time of a drain and an interval for that. Returns whether nothing else is to be judged.
+    pub(super) fn judge_age(&mut self, slot: u32, now: Instant) -> bool {
+        let Some(too_old_at) = self.too_old_at(slot, now) else { return false };
+        // What has come is delivered first.
+        self.read_first(slot);
+        let Some((session, _)) = self.state.live(slot) else { return true };
+        if session.is_away() {
+            return true;
+        }
+        // Its beats carry what the client has taken over.
+        let contract = session.link.connection.contract();
+        let interval = contract.and_then(|contract| contract.to_server.interval());
+        let within = self.state.handle.drain().saturating_add(interval.unwrap_or_default());
+        let until = too_old_at.saturating_add(within);
+        let Some((session, agenda)) = self.state.live(slot) else { return true };
+        if now < until && session.has_under_way() {
+            return false;
+        }
+        agenda.end(session, Reason::MaxAge);
+        true
+    }
+
+    /// When a session had reached its greatest age, if it has. A client that waits to be accepted
+    /// has deadlines of its own, and a drain ends all sessions.
+    fn too_old_at(&mut self, slot: u32, now: Instant) -> Option<Instant> {
+        let is_draining = self.drained_by.is_some();
+        let (session, agenda) = self.state.live(slot)?;
+        let at = agenda.too_old_at(session).filter(|&at| at <= now)?;
+        agenda.judged_at = agenda.judged_at.max(now);
+        (session.phase().is_known() && !is_draining).then_some(at)
     }
 
     fn end_for(&mut self, slot: u32, ended: Ended) {

@@ -34,6 +34,8 @@ pub(in crate::server) struct ShardConfig {
     pub(in crate::server) stale_after: Duration,
     /// A name is no identity.
     pub(in crate::server) many_per_name: bool,
+    /// The greatest age of a session.
+    pub(in crate::server) max_age: Option<Duration>,
     pub(in crate::server) resume: Option<Resume>,
     /// Where connections come from that begin with a header of the PROXY protocol.
     proxy_from: Box<[Network]>,
@@ -71,6 +73,7 @@ impl ShardConfig {
             online_at_once: matches!(config.protocols, Protocols::V0),
             stale_after: config.admission.stale_after,
             many_per_name: config.admission.many_per_name,
+            max_age: config.max_age,
             resume: config.resume,
             proxy_from: config.proxy_from.clone().into(),
         }

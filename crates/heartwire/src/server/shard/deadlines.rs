@@ -33,7 +33,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Reads before a deadline is handled: bytes in the socket count, and a beat reports them.
-    fn read_first(&mut self, slot: u32) -> Found {
+    pub(super) fn read_first(&mut self, slot: u32) -> Found {
         self.read(slot, false, Arrival::Earlier);
         let Some((session, agenda)) = self.state.live(slot) else { return Found::All };
         if session.is_unread && session.link.has_news() {
@@ -54,6 +54,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         if session.is_away() {
             return self.judge_away(slot, now);
+        }
+        if self.judge_age(slot, now) {
+            return;
         }
         let is_secure = self.judge_tls(slot, now);
         let Some((session, agenda)) = self.state.live(slot) else { return };

@@ -330,6 +330,12 @@ pub(super) fn bye(
             Bye::new(ByeCode::Draining, retry)
         }
         Reason::TakenOver => Bye::new(ByeCode::TakenOver, RetryHint::Never),
+        // It goes to another server, if a balancer says so. The window is short: sessions that
+        // began together do not end together.
+        Reason::MaxAge => {
+            let retry = RetryHint::Within { earliest: Duration::ZERO, latest: MIN_WINDOW };
+            Bye::new(ByeCode::Draining, retry).detail("the session has reached its greatest age")
+        }
         // It may have another token by now. If not, it is rejected, and told to stay away.
         Reason::Revoked(_) | Reason::Expired(_) => {
             let detail = reason.to_string();

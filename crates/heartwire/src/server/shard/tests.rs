@@ -2,6 +2,7 @@
 //! clients.
 
 mod accept_rate;
+mod age;
 mod backpressure;
 mod cause;
 mod coalescing;

@@ -2,6 +2,7 @@
 //! each of them with a peer that the test plays.
 
 mod admission;
+mod age;
 mod both_ways;
 mod byes;
 mod coalescing;

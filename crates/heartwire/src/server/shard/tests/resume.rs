@@ -32,15 +32,15 @@ fn resumable() -> ServerConfig {
 }
 
 /// The position after these frames without a body, or with one.
-fn after(bodies: &[&[u8]]) -> Position {
+pub(super) fn after(bodies: &[&[u8]]) -> Position {
     let bytes = bodies.iter().map(|body| 8 + u64::try_from(body.len()).unwrap()).sum();
     Position { frames: u64::try_from(bodies.len()).unwrap(), bytes }
 }
 
 /// A client that comes back. A clone is the same client before.
 #[derive(Clone)]
-struct Client {
-    toy: Toy,
+pub(super) struct Client {
+    pub(super) toy: Toy,
     name: Option<&'static str>,
     token: Option<&'static [u8]>,
     session: u64,
@@ -60,7 +60,7 @@ impl Client {
 
     /// One that was welcomed, and has sent its first beat.
     #[track_caller]
-    fn online(rig: &mut Rig) -> (Self, SessionId) {
+    pub(super) fn online(rig: &mut Rig) -> (Self, SessionId) {
         Self::online_as(rig, None, None)
     }
 
@@ -96,7 +96,7 @@ impl Client {
 
     /// Comes back on another connection, having received all up to there.
     #[track_caller]
-    fn come_back(&mut self, rig: &mut Rig, received: Position) {
+    pub(super) fn come_back(&mut self, rig: &mut Rig, received: Position) {
         let hello = self.resuming(received);
         self.connect_with(rig, &hello);
     }
@@ -111,7 +111,7 @@ impl Client {
     /// The same, and its session goes on. Returns what the server has received, and what it sends
     /// after the WELCOME and the first beat.
     #[track_caller]
-    fn resume(&mut self, rig: &mut Rig, received: Position) -> (Position, Vec<Got>) {
+    pub(super) fn resume(&mut self, rig: &mut Rig, received: Position) -> (Position, Vec<Got>) {
         self.come_back(rig, received);
         let mut got = self.toy.got();
         assert!(matches!(got[..], [Got::Welcome(_), Got::Beat(_), ..]), "{got:?}");
@@ -137,7 +137,7 @@ impl Client {
 
     /// Loses the connection without a word.
     #[track_caller]
-    fn lose(&self, rig: &mut Rig, id: SessionId) {
+    pub(super) fn lose(&self, rig: &mut Rig, id: SessionId) {
         self.toy.reset();
         rig.run();
         let Event::Away { id: away, reason, within, .. } = rig.next() else { panic!("not away") };
@@ -145,7 +145,7 @@ impl Client {
     }
 
     /// Says that it has taken over everything up to there.
-    fn acknowledge(&self, taken: Position) {
+    pub(super) fn acknowledge(&self, taken: Position) {
         let body = [taken.frames.to_le_bytes(), taken.bytes.to_le_bytes()].concat();
         self.toy.send(&heartwire_testkit::frame(heartwire_testkit::ACK, &body));
     }

@@ -168,6 +168,17 @@ fn a_stronger_source_overrides_what_its_options_exclude_in_a_weaker_one() {
 }
 
 #[test]
+fn each_line_of_the_packaged_file_is_right_once_it_is_no_comment() {
+    let packaged = include_str!("../../../../packaging/serve.toml");
+    let options = packaged.lines().filter_map(|line| line.strip_prefix('#'));
+    let options: Vec<_> = options.filter(|line| !line.starts_with(' ')).collect();
+    assert!(options.len() > 5, "{options:?}");
+    let file = File::new(&options.join("\n"));
+    let (_, settings) = file.parse(&["heartwire", "serve"], &[]).unwrap();
+    assert_eq!(settings.given.len(), options.len());
+}
+
+#[test]
 fn a_variable_switches_off_a_flag_of_the_file() {
     let file = File::new("hold-data = true\njson = true");
     let (cli, _) =

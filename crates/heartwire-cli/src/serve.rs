@@ -355,11 +355,14 @@ fn load_tokens(path: &Path) -> Result<Tokens, Usage> {
 }
 
 pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, Usage> {
-    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca } = args;
+    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca, tls_client_crl } = args;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
     let mut tls = ServerTls::new(certificate, key);
     if let Some(roots) = tls_client_ca {
         tls = tls.require_client_certificates(roots);
+        for file in tls_client_crl {
+            tls = tls.revocation_lists(file);
+        }
     }
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }

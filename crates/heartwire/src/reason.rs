@@ -89,12 +89,15 @@ pub enum Reason {
 pub enum Credential {
     /// A [token](crate::server::auth::Tokens).
     Token,
+    /// A client certificate.
+    Certificate,
 }
 
 impl Credential {
     const fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Certificate => "certificate",
         }
     }
 }

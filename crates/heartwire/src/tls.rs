@@ -18,6 +18,7 @@ mod server;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+mod validity;
 
 pub use client::{ClientTls, SharedClientTls};
 pub use config_error::TlsConfigError;

@@ -94,8 +94,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 
-    /// End each session at this age, or up to a quarter before, so that clients move to servers that
-    /// were added [default: never].
+    /// End each session at this age, or up to a quarter before, so that clients move to servers
+    /// that were added [default: never].
     ///
     /// Nothing is cut off: the server first waits until nothing is under way, for as long as
     /// --drain. Then it tells the client to reconnect within a second, or closes it on v0.
@@ -253,7 +253,8 @@ pub(crate) struct ServeTlsArgs {
     /// The server's certificate, followed by intermediate ones (PEM); every client must then use
     /// TLS 1.3.
     ///
-    /// SIGHUP reads all these files again; sessions stay.
+    /// SIGHUP reads all these files again, and ends sessions whose client certificate is not
+    /// accepted any more. A session also ends when that expires.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
@@ -264,6 +265,13 @@ pub(crate) struct ServeTlsArgs {
     /// Accept only clients with a certificate that is signed by one of these CAs (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// Reject client certificates that are in one of these revocation lists (PEM).
+    ///
+    /// A CA without a list has revoked nothing. A list stays in force when its next update is
+    /// overdue.
+    #[arg(long, value_name = "FILE", value_delimiter = ',', requires = "tls_client_ca")]
+    pub(crate) tls_client_crl: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

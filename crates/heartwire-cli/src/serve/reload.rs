@@ -35,6 +35,7 @@ impl Reload for Running {
         "quiet",
         "tls-cert",
         "tls-client-ca",
+        "tls-client-crl",
         "tls-key",
         "tokens",
         "verbose",

@@ -5,7 +5,9 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use heartwire_testkit::Peer;
+use std::time::SystemTime;
+
+use heartwire_testkit::{Authority, Files, Peer, ms};
 use rustix::process::Signal;
 
 use crate::program::{Client, Server, run};
@@ -22,6 +24,68 @@ pub(crate) fn certificate(name: &str) -> (String, String) {
         path.to_str().unwrap().to_owned()
     };
     (write("cert", made.cert.pem()), write("key", made.signing_key.serialize_pem()))
+}
+
+/// A server for clients with a certificate of this CA, and a client of it with one.
+fn with_client_certificates(
+    name: &str,
+    clients: &Authority,
+    more: &[&str],
+) -> (Server, impl Fn(&Files) -> Client) {
+    let (cert, key) = certificate(name);
+    let ca = clients.roots().to_str().unwrap();
+    let args = ["--tls-cert", &cert, "--tls-key", &key, "--tls-client-ca", ca];
+    let server = Server::start_plain(&[&args, more].concat());
+    let addr = server.addr;
+    let client = move |files: &Files| {
+        let own = [&files.certificate, &files.key].map(|path| path.to_str().unwrap());
+        let trust = ["--tls", "--tls-server-name", "localhost", "--tls-ca", &cert];
+        let show = ["--tls-cert", own[0], "--tls-key", own[1], "--retry", "10ms"];
+        let client = Client::start_plain(addr, &[&trust[..], &show].concat());
+        client.event("online");
+        client
+    };
+    (server, client)
+}
+
+#[test]
+fn a_session_ends_when_its_client_certificate_expires() {
+    let clients = Authority::new();
+    let (server, client) = with_client_certificates("expires", &clients, &[]);
+    let expires = SystemTime::now() + ms(3_000);
+    let files = clients.issue_with(&["device"], |params| params.not_after = expires.into());
+    let stays = client(&clients.issue(&["other"]));
+    let ends = client(&files);
+    let offline = ends.event("offline");
+    assert_eq!(offline["bye"]["code"], "unauthorized");
+    assert_eq!(offline["bye"]["detail"], "its certificate has expired");
+    assert_eq!(server.event("offline")["reason"], "expired");
+    // It comes back with what its files have, and that is not accepted.
+    assert!(ends.event("failed").text("error").contains("expired"));
+    assert!(stays.events.events_so_far("offline").is_empty());
+}
+
+#[test]
+fn a_session_ends_when_its_client_certificate_is_revoked() {
+    let clients = Authority::new();
+    let list = clients.write("revoked.pem", &clients.revoke(&[]));
+    let crl = ["--tls-client-crl", list.to_str().unwrap()];
+    let (server, client) = with_client_certificates("revoked", &clients, &crl);
+    let [one, two] = [1_u64, 2].map(|serial| {
+        clients.issue_with(&["device"], |params| params.serial_number = Some(serial.into()))
+    });
+    let (ends, stays) = (client(&one), client(&two));
+    clients.write("revoked.pem", "no list");
+    server.process.signal(Signal::HUP);
+    server.log.line("holds no revocation list");
+    clients.write("revoked.pem", &clients.revoke(&[1]));
+    server.process.signal(Signal::HUP);
+    assert_eq!(server.event("offline")["reason"], "revoked");
+    let offline = ends.event("offline");
+    assert_eq!(offline["bye"]["detail"], "its certificate is not accepted any more");
+    // "Certificate revoked."
+    assert!(ends.event("failed").text("error").contains("alert 44"));
+    assert!(stays.events.events_so_far("offline").is_empty());
 }
 
 #[test]

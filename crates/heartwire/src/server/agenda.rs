@@ -116,8 +116,8 @@ impl Account {
 }
 
 impl<W: ServerWorld> Agenda<W> {
-    /// `changes`: of the tokens, up to now.
-    pub(super) fn new(world: W, config: Arc<ShardConfig>, changes: u64) -> Self {
+    /// `changes`: of the tokens and of TLS, up to now.
+    pub(super) fn new(world: W, config: Arc<ShardConfig>, changes: [u64; 2]) -> Self {
         Self {
             judged_at: world.now(),
             world,

@@ -48,6 +48,9 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     if let Some(tokens) = config.tokens() {
         tokens.watch(&wakers);
     }
+    if let Some(tls) = &config.tls {
+        tls.watch(&wakers);
+    }
     let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.iter().cloned().map(Mailbox::new).unzip();
     let handle = Handle(Arc::new(Shared {
         mailboxes,

@@ -38,17 +38,24 @@ impl Until {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TokenId(pub(crate) NonZeroU32);
 
-/// What one client was admitted with.
+/// What one client was admitted with: a token, a certificate, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     /// Its token.
     pub(super) token: Option<TokenId>,
-    /// When the first of them ends.
+    /// When that ends.
     pub(super) until: Until,
+    /// When its certificate expires, if it has one.
+    pub(super) certificate: Option<Until>,
 }
 
 impl Grant {
-    pub(super) const NONE: Self = Self { token: None, until: Until::NEVER };
+    pub(super) const NONE: Self = Self { token: None, until: Until::NEVER, certificate: None };
+
+    /// When the first of them ends.
+    fn ends(&self) -> Until {
+        self.certificate.map_or(self.until, |certificate| certificate.min(self.until))
+    }
 }
 
 /// What a shard's sessions were admitted with, by slot. Empty on a server that asks for none.
@@ -64,13 +71,16 @@ pub(super) struct Grants {
     look_at: Option<Instant>,
     /// The earliest end that was found.
     soonest: Until,
-    /// How many changes of the tokens this shard has noticed.
-    changes: u64,
+    /// How many changes of the tokens, and of the settings of TLS, this shard has noticed.
+    changes: [u64; 2],
+    /// Whether certificates are verified again in this look.
+    verifies: bool,
 }
 
 impl Grants {
-    pub(super) const fn new(changes: u64) -> Self {
-        Self { by_slot: Vec::new(), next: None, look_at: None, soonest: Until::NEVER, changes }
+    pub(super) const fn new(changes: [u64; 2]) -> Self {
+        let (next, look_at, soonest) = (None, None, Until::NEVER);
+        Self { by_slot: Vec::new(), next, look_at, soonest, changes, verifies: false }
     }
 
     /// What the session in this slot was admitted with.
@@ -87,7 +97,7 @@ impl Grants {
         if let Some(kept) = self.by_slot.get_mut(slot) {
             *kept = grant;
         }
-        self.look_again(grant.until, now, wall);
+        self.look_again(grant.ends(), now, wall);
     }
 
     /// Forgets a session that is gone.
@@ -98,9 +108,11 @@ impl Grants {
     }
 
     /// Begins to look through them if there were so many changes, and more than before.
-    pub(super) fn notice_changes(&mut self, changes: u64) {
+    pub(super) fn notice_changes(&mut self, changes: [u64; 2]) {
         if self.changes != changes {
-            self.changes = changes;
+            let [_, before] = core::mem::replace(&mut self.changes, changes);
+            let [_, tls] = changes;
+            self.verifies |= before != tls;
             self.begin();
         }
     }
@@ -127,12 +139,17 @@ impl Grants {
         self.look_at
     }
 
+    /// Whether certificates are verified again in the look that is going on.
+    pub(super) const fn verifies(&self) -> bool {
+        self.verifies
+    }
+
     /// The next session to look at, among the next `most` slots. `None` at the end of them.
     pub(super) fn next(&mut self, most: &mut usize, now: Instant, wall: u64) -> Option<u32> {
         while let (Some(at), Some(left)) = (self.next, most.checked_sub(1)) {
             *most = left;
             let Some(grant) = self.by_slot.get(at) else {
-                self.next = None;
+                (self.next, self.verifies) = (None, false);
                 let soonest = self.soonest;
                 self.look_again(soonest, now, wall);
                 return None;
@@ -145,12 +162,12 @@ impl Grants {
         None
     }
 
-    /// Notes until when a session that was just looked at is admitted.
+    /// Notes until when the token of a session is valid, which was just looked at.
     pub(super) fn keep_until(&mut self, slot: u32, until: Until) {
         if let Some(kept) = self.by_slot.get_mut(index(slot)) {
             kept.until = until;
+            self.soonest = self.soonest.min(kept.ends());
         }
-        self.soonest = self.soonest.min(until);
     }
 
     /// Looks through them when one ends then.
@@ -170,9 +187,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grant_takes_8_bytes_and_a_server_without_tokens_keeps_none() {
-        assert_eq!(size_of::<Grant>(), 8);
-        let mut grants = Grants::new(0);
+    fn a_grant_takes_12_bytes_and_a_server_without_tokens_keeps_none() {
+        assert_eq!(size_of::<Grant>(), 12);
+        let mut grants = Grants::new([0; 2]);
         grants.set(1_000, Grant::NONE, Instant::from_nanos(0), 0);
         grants.forget(7);
         assert_eq!((grants.by_slot.capacity(), grants.look_at()), (0, None));

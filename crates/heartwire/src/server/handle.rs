@@ -267,9 +267,10 @@ impl Handle {
         self.0.tokens.as_ref()
     }
 
-    /// How often the tokens have changed.
-    pub(super) fn changes(&self) -> u64 {
-        self.tokens().map_or(0, Tokens::changes)
+    /// How often the tokens, and the settings of TLS, have changed.
+    pub(super) fn changes(&self) -> [u64; 2] {
+        let tokens = self.tokens().map_or(0, Tokens::changes);
+        [tokens, self.tls().map_or(0, SharedServerTls::changes)]
     }
 
     pub(super) fn tls(&self) -> Option<&SharedServerTls> {

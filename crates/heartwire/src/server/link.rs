@@ -162,7 +162,7 @@ impl<S: Socket> Link<S> {
         self.tls().is_some()
     }
 
-    fn tls(&self) -> Option<&TlsSession> {
+    pub(super) fn tls(&self) -> Option<&TlsSession> {
         self.extra.as_ref()?.tls.as_deref()
     }
 

@@ -81,12 +81,16 @@ pub mod auth {
     pub use super::admission::{NameError, Tokens, TokensError, valid_name};
 }
 
+pub(crate) use admission::Ended;
 #[cfg(feature = "tls")]
 pub(crate) use admission::tokens::is_world_readable;
+#[cfg(feature = "tls")]
+pub(crate) use changes::Changes;
 pub use channel::Events;
 pub use config::{Protocols, ServerConfig};
 pub use error::{CommandError, ServerError};
 pub use event::{Agreed, Event, LastConnection, SessionInfo};
+pub(crate) use grants::Until;
 pub use handle::Handle;
 pub use handler::{Control, Handler};
 pub use heat::Heat;

@@ -201,9 +201,9 @@ counters! {
             | _,
         /// Sessions that a newer one of the same name took over.
         taken_over: Reason::TakenOver,
-        /// Sessions whose client's token is not accepted any more.
+        /// Sessions whose client's token, or certificate, is not accepted any more.
         revoked: Reason::Revoked(_),
-        /// Sessions whose client's token has expired.
+        /// Sessions whose client's token, or certificate, has expired.
         expired: Reason::Expired(_),
         /// Sessions that had reached their greatest age.
         max_age: Reason::MaxAge,

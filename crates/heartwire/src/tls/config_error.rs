@@ -38,6 +38,20 @@ pub(super) enum ConfigFault {
         /// What to check; may be empty.
         hint: &'static str,
     },
+    /// A file has no revocation list in it.
+    #[error("{} holds no revocation list (a line with BEGIN X509 CRL)", path.display())]
+    NoRevocationList {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A revocation list cannot be used.
+    #[error("{} holds a revocation list that cannot be used: {reason}", path.display())]
+    BadRevocationList {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file has no private key in it.
     #[error("{} holds no private key (a line with BEGIN PRIVATE KEY){hint}", path.display())]
     NoKey {

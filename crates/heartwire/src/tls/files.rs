@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
@@ -90,6 +90,19 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigFault
             ""
         };
         return Err(ConfigFault::NoCertificate { path: path.to_owned(), hint });
+    }
+    Ok(found)
+}
+
+/// Loads all revocation lists of a file.
+pub(super) fn revocation_lists(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, ConfigFault> {
+    let file = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&file).collect();
+    let found = found.map_err(|error| bad_pem(path, &error))?;
+    if found.is_empty() {
+        return Err(ConfigFault::NoRevocationList { path: path.to_owned() });
     }
     Ok(found)
 }

@@ -1,6 +1,7 @@
 //! One step of rustls, for both ends.
 
 use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
@@ -95,6 +96,11 @@ impl Machine {
                 Sealed::OthersFirst => {}
             }
         }
+    }
+
+    /// The certificates of the peer, its own first.
+    pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
+        self.state().peer_certificates().unwrap_or_default()
     }
 
     fn state(&self) -> &CommonState {

@@ -9,7 +9,9 @@ use super::diagnose;
 use super::error::TlsFailure;
 use super::fault::TlsFault;
 use super::machine::{Machine, Next};
+use super::validity::not_after;
 use super::{SharedClientTls, SharedServerTls};
+use crate::server::{Ended, Until};
 
 /// Bytes that a record adds to its plaintext on the wire: a header of 5, a type of 1 and a tag of
 /// 16, with every cipher of TLS 1.3 (RFC 8446, section 5.2).
@@ -59,6 +61,8 @@ pub(crate) struct TlsSession {
     filled: bool,
     /// [`close`](Self::close) was called.
     closed: bool,
+    /// How often the server's settings had changed when it began; it wraps.
+    changes: u32,
     end: Option<Box<End>>,
 }
 
@@ -91,7 +95,11 @@ impl TlsSession {
     ///
     /// [`TlsFault::Local`] if the system has no random bytes.
     pub(crate) fn server(tls: &SharedServerTls) -> Result<Self, TlsFailure> {
-        Self::start(Machine::Server(tls.connection()?))
+        // Before the settings are read, which are not older then.
+        let changes = wrapped(tls.changes());
+        let mut session = Self::start(Machine::Server(tls.connection()?))?;
+        session.changes = changes;
+        Ok(session)
     }
 
     /// The client's end of a connection to `host`: a name, or an address with or without brackets.
@@ -115,6 +123,7 @@ impl TlsSession {
             progress: 0,
             filled: false,
             closed: false,
+            changes: 0,
             end: None,
         };
         session.take_in(&mut [], 0, 0);
@@ -204,6 +213,23 @@ impl TlsSession {
         self.machine.is_handshaking()
     }
 
+    /// Whether the server's settings have changed since it began.
+    pub(crate) fn is_outdated(&self, tls: &SharedServerTls) -> bool {
+        self.changes != wrapped(tls.changes())
+    }
+
+    /// When the client's certificate expires, if it has one: it is valid in that second.
+    pub(crate) fn certificate_until(&self) -> Option<Until> {
+        let certificate = self.machine.certificates().first()?;
+        let not_after = not_after(certificate);
+        Some(not_after.map_or(Until::NEVER, |secs| Until::at(secs.saturating_add(1))))
+    }
+
+    /// Checks the client's certificate again, at so many seconds since 1970.
+    pub(crate) fn check_again(&self, tls: &SharedServerTls, wall: u64) -> Result<(), Ended> {
+        tls.check_again(self.machine.certificates(), wall)
+    }
+
     /// Memory allocated for ciphertext, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.inbound.capacity() + self.outbound.capacity()
@@ -290,6 +316,10 @@ impl TlsSession {
             _ => End::Failed { fault: diagnose::fault(error), detail: diagnose::detail(error) },
         }
     }
+}
+
+fn wrapped(changes: u64) -> u32 {
+    u32::try_from(changes & u64::from(u32::MAX)).unwrap_or(u32::MAX)
 }
 
 impl End {

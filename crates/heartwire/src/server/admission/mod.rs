@@ -13,5 +13,6 @@ pub(super) mod tokens;
 pub use addresses::Rate;
 pub(super) use names::Claimant;
 pub use names::{NameError, valid_name};
-pub(super) use tokens::{Admitted, Denied, Ended, Principal};
+pub(crate) use tokens::Ended;
+pub(super) use tokens::{Admitted, Denied, Principal};
 pub use tokens::{Tokens, TokensError};

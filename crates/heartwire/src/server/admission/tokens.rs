@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+#[cfg(any(test, feature = "tls"))]
 pub(crate) use self::list::is_world_readable;
 use self::list::{List, MAX_TOKENS};
 use crate::server::changes::Changes;
@@ -176,10 +177,10 @@ pub(in crate::server) struct Admitted {
     pub(in crate::server) until: Until,
 }
 
-/// Why a token is not valid any more.
+/// Why a token, or a certificate, is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Ended {
-    /// It was removed, or is not for this name any more.
+pub(crate) enum Ended {
+    /// It was removed or revoked, is not for this name any more, or its CA is not trusted any more.
     Revoked,
     /// Its time is over.
     Expired,

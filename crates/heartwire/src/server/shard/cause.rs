@@ -1,4 +1,7 @@
-//! Ends sessions for a cause that is outside of their connections: their tokens, and their age.
+//! Ends sessions for a cause that is outside of their connections: their tokens, their
+//! certificates, and their age.
+
+use core::time::Duration;
 
 use heartwire_core::Instant;
 use heartwire_core::v1::{ByeCode, RetryHint};
@@ -9,43 +12,83 @@ use crate::reason::{Credential, Reason};
 use crate::server::admission::Ended;
 use crate::server::grants::Grant;
 use crate::server::handler::Handler;
+use crate::server::session::Standing;
 use crate::world::ServerWorld;
 
 /// Maximum number of slots that one turn looks at. For each session with a token for all clients
 /// its name is hashed again, which is most of the 0.3 µs that a look takes.
 const LOOKS_PER_TURN: usize = 512;
 
+/// How long one turn verifies certificates. One takes 60 to 300 µs, by its key and whether there is
+/// a revocation list.
+const VERIFY_WITHIN: Duration = Duration::from_micros(500);
+
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
-    /// Begins to look at all sessions if the tokens have changed.
+    /// Begins to look at all sessions if the tokens, or the settings of TLS, have changed.
     pub(super) fn notice_changes(&mut self) {
         let changes = self.state.handle.changes();
         self.state.agenda.grants.notice_changes(changes);
     }
 
-    /// Ends sessions whose token is not valid any more, among the next ones to look at.
+    /// Ends sessions whose token or certificate is not valid any more, among the next ones to look
+    /// at.
     pub(super) fn end_for_cause(&mut self) {
         let agenda = &mut self.state.agenda;
         if !agenda.grants.is_due(self.awake_at) {
             return;
         }
         let (now, wall) = (agenda.world.now(), agenda.world.wall_secs());
+        let verifies = agenda.grants.verifies();
         let mut most = LOOKS_PER_TURN;
         while let Some(slot) = self.state.agenda.grants.next(&mut most, now, wall) {
-            self.look_at(slot, wall);
+            self.look_at(slot, wall, verifies);
+            let looked_for = || self.state.agenda.world.now().saturating_since(now);
+            if verifies && looked_for() >= VERIFY_WITHIN {
+                return;
+            }
         }
     }
 
-    /// Ends the session in this slot if its token is not valid any more.
-    pub(super) fn look_at(&mut self, slot: u32, wall: u64) {
+    /// Keeps when the certificate of a client expires, which has ended its TLS handshake. If the
+    /// settings of TLS have changed since that began, verifies it again.
+    pub(super) fn note_certificate(&mut self, slot: u32) {
         let handle = self.state.handle.clone();
         let Some((session, agenda)) = self.state.live(slot) else { return };
-        let Grant { token, mut until } = agenda.grants.get(slot);
+        let (Some(tls), Some(settings)) = (session.link.tls(), handle.tls()) else { return };
+        let certificate = tls.certificate_until();
+        if certificate.is_none() {
+            return;
+        }
+        let is_outdated = tls.is_outdated(settings);
+        let (now, wall) = (agenda.world.now(), agenda.world.wall_secs());
+        agenda.grants.set(slot, Grant { certificate, ..Grant::NONE }, now, wall);
+        if is_outdated {
+            self.look_at(slot, wall, true);
+        }
+    }
+
+    /// Ends the session in this slot if its token, or its certificate, is not valid any more.
+    pub(super) fn look_at(&mut self, slot: u32, wall: u64, verifies: bool) {
+        let handle = self.state.handle.clone();
+        let Some((session, agenda)) = self.state.live(slot) else { return };
+        let Grant { token, mut until, certificate } = agenda.grants.get(slot);
         if let (Some(tokens), Some(token)) = (handle.tokens(), token) {
             let name = session.identity().map(|identity| &*identity.name);
             until = match tokens.check_again(token, name, wall) {
                 Ok(until) => until,
-                Err(ended) => return self.end_for(slot, ended),
+                Err(ended) => return self.end_for(slot, Credential::Token, ended),
             };
+        }
+        if certificate.is_some_and(|certificate| certificate.is_over(wall)) {
+            return self.end_for(slot, Credential::Certificate, Ended::Expired);
+        }
+        // A session that is away has none to verify: its client needs a valid one to come back.
+        if let (Some(tls), Some(settings)) = (session.link.tls(), handle.tls()) {
+            if verifies && certificate.is_some() {
+                if let Err(ended) = tls.check_again(settings, wall) {
+                    return self.end_for(slot, Credential::Certificate, ended);
+                }
+            }
         }
         agenda.grants.keep_until(slot, until);
     }
@@ -83,18 +126,18 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         (session.phase().is_known() && !is_draining).then_some(at)
     }
 
-    fn end_for(&mut self, slot: u32, ended: Ended) {
+    fn end_for(&mut self, slot: u32, what: Credential, ended: Ended) {
         let Some((session, agenda)) = self.state.live(slot) else { return };
         let reason = match ended {
-            Ended::Revoked => Reason::Revoked(Credential::Token),
-            Ended::Expired => Reason::Expired(Credential::Token),
+            Ended::Revoked => Reason::Revoked(what),
+            Ended::Expired => Reason::Expired(what),
         };
-        if session.phase().is_known() {
-            tracing::info!(session = %session.id, peer = %session.link.peer(), "ended: {reason}");
-            return agenda.end(session, reason);
+        if session.phase().standing() == Standing::Waiting {
+            // It waits for its name, and is told what it would be told if it came now.
+            let detail = reason.to_string();
+            return reject(session, agenda, ByeCode::Unauthorized, RetryHint::Never, &detail);
         }
-        // It waits for its name, and is told what it would be told if it came now.
-        let detail = reason.to_string();
-        reject(session, agenda, ByeCode::Unauthorized, RetryHint::Never, &detail);
+        tracing::info!(session = %session.id, peer = %session.link.peer(), "ended: {reason}");
+        agenda.end(session, reason);
     }
 }

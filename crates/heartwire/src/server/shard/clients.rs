@@ -175,7 +175,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Newcomer::Returning(returning) => {
                 if let Some(id) = self.take_in(*returning, place) {
                     // The tokens may have changed while it was on its way.
-                    self.look_at(id.slot(), self.state.agenda.world.wall_secs());
+                    let wall = self.state.agenda.world.wall_secs();
+                    self.look_at(id.slot(), wall, true);
                     self.state.agenda.resuming.push_back(id);
                 }
                 return;

@@ -37,8 +37,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 let wall = self.state.agenda.world.wall_secs();
                 match tokens.check(hello.name, hello.token, wall) {
                     Ok(Admitted { principal, token, until }) => {
-                        let grant = Grant { token: Some(token), until };
-                        self.state.agenda.grants.set(slot, grant, now, wall);
+                        let grants = &mut self.state.agenda.grants;
+                        let certificate = grants.get(slot).certificate;
+                        let grant = Grant { token: Some(token), until, certificate };
+                        grants.set(slot, grant, now, wall);
                         principal
                     }
                     Err(denied) => return self.deny(slot, hello, denied, now),

@@ -214,7 +214,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let settings = agenda.config.settings(session.is_refused());
         session.link.connection = Connection::new(settings, agenda.world.now());
-        if agenda.config.online_at_once {
+        self.note_certificate(slot);
+        if self.state.agenda.config.online_at_once {
             self.go_online(slot, None);
         }
         if let Some((session, agenda)) = self.state.at(slot) {

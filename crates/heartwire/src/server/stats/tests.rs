@@ -38,6 +38,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Reason::TakenOver,
         Reason::Revoked(Credential::Token),
         Reason::Expired(Credential::Token),
+        Reason::MaxAge,
         Reason::NotBack,
         Reason::Overflow,
         Reason::ReplayFull,

@@ -86,7 +86,7 @@ fn a_session_of_v0_that_is_too_old_is_closed_between_frames() {
 
 /// Nothing tells the shard of bytes that wait for the mark.
 #[test]
-fn what_waits_in_the_socket_is_delivered_before_the_end() {
+fn bytes_that_wait_in_the_socket_are_delivered_before_the_end() {
     let mut rig = aging(v0().coalesce(10));
     let (client, id) = rig.online();
     client.send(&BEAT);
@@ -100,7 +100,7 @@ fn what_waits_in_the_socket_is_delivered_before_the_end() {
 }
 
 #[test]
-fn what_is_queued_is_sent_before_the_end_or_for_as_long_as_a_drain() {
+fn data_that_is_queued_is_sent_before_the_end_or_for_as_long_as_a_drain() {
     for is_read in [true, false] {
         let mut rig = aging(v1());
         let (client, id) = rig.welcomed(&hello());

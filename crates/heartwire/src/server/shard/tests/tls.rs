@@ -1,5 +1,7 @@
 //! Clients with TLS: those that have waited too long, and timeouts.
 
+mod certificates;
+
 use core::net::IpAddr;
 use core::time::Duration;
 

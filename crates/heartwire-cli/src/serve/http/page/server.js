@@ -23,7 +23,7 @@ async function ask(path, options = {}) {
 const MOST_POINTS = 2500, PAGES = 3;
 // How a connection ends, as `stats` counts it.
 const ENDS = ["closed_by_peer", "truncated", "no_goodbye", "reset", "dead", "protocol_error", "slow_reader", "most_buffered",
-  "kicked", "shutdown", "unacknowledged", "bye", "rejected", "taken_over", "revoked", "expired", "not_back", "overflow", "replay_full", "done", "tls", "proxy", "failed"];
+  "kicked", "shutdown", "unacknowledged", "bye", "rejected", "taken_over", "revoked", "expired", "max_age", "not_back", "overflow", "replay_full", "done", "tls", "proxy", "failed"];
 
 let stats, statsAt = 0;         // the last answer, and when it came
 let trouble;                    // what is wrong, if there was no answer to the last request

@@ -9,6 +9,7 @@ mod left_out;
 mod lines;
 mod listening;
 mod reload;
+mod resources;
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
@@ -136,6 +137,12 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
     }
+    runtime.spawn(resources::watch(
+        server.handle().clone(),
+        server.local_addrs().to_vec(),
+        output.clone(),
+        http.as_ref().map(Http::observer),
+    ));
     manager.ready();
     runtime.spawn(manager.clone().report(server.handle().clone()));
 

@@ -183,6 +183,14 @@ impl Feed {
         self.is_over = true;
     }
 
+    /// Adds a line of the server's own, if there is room: it may come again and again while nothing
+    /// reads.
+    pub(super) fn push_own(&mut self, line: Line) {
+        if self.has_room_for_answer() {
+            self.push_line(line);
+        }
+    }
+
     /// Whether an answer may be added to what waits. Until then no further command is read.
     pub(super) fn has_room_for_answer(&self) -> bool {
         self.waiting.len() < MAX_DATA

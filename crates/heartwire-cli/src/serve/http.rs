@@ -29,6 +29,7 @@ use tokio::time::sleep;
 
 use super::feed::Feed;
 use super::lines::Line;
+use super::resources::Row;
 use crate::output::Sink;
 use crate::systemd::HttpSocket;
 
@@ -76,6 +77,7 @@ struct Shared {
     health: Health,
     readers: Arc<Readers>,
     heat: HeatMap,
+    resources: Mutex<Vec<Row>>,
     running: OnceLock<Running>,
     /// The server listens.
     listens: Notify,
@@ -97,6 +99,11 @@ impl Running {
 }
 
 impl Shared {
+    /// What the server uses and may use, as of a second ago at most.
+    fn resources(&self) -> Vec<Row> {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn running(&self) -> Result<&Running, Refusal> {
         self.running.get().ok_or_else(|| Refusal::busy("the server is starting"))
     }
@@ -152,6 +159,7 @@ impl Http {
             health: Health::default(),
             readers: Arc::default(),
             heat: HeatMap::default(),
+            resources: Mutex::default(),
             running: OnceLock::new(),
             listens: Notify::new(),
             drained: Notify::new(),
@@ -238,6 +246,17 @@ impl Observer {
     pub(super) fn observe(&self, event: &Event<&[u8]>, output: &Sink<Feed>) {
         let client = || output.ask(|feed| feed.client_of(event)).flatten();
         self.0.readers.publish(event, client);
+    }
+
+    /// Passes a line of this kind on to those who read events.
+    pub(super) fn pass_on(&self, kind: &str, line: Line) {
+        self.0.readers.pass_on_line(kind, line);
+    }
+
+    /// Takes note of what the server uses, and whether the kernel is about to drop new clients.
+    pub(super) fn tell_resources(&self, rows: Vec<Row>, is_backlog_full: bool) {
+        *self.0.resources.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        self.0.health.set_short(is_backlog_full.then_some("backlog").into_iter().collect());
     }
 }
 

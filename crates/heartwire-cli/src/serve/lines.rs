@@ -101,6 +101,15 @@ pub(super) enum Line {
     Accepting {
         refused: u64,
     },
+    Resource {
+        resource: &'static str,
+        used: usize,
+        limit: usize,
+        percent: u16,
+        short: bool,
+        /// How long it was short.
+        lasted_ms: Option<Millis>,
+    },
     Unprinted(LeftOut),
     Session {
         #[serde(flatten)]
@@ -306,6 +315,11 @@ impl fmt::Display for Line {
             }
             Self::Refusing { cause } => write!(f, "refusing  new clients: {cause}"),
             Self::Accepting { refused } => write!(f, "accepting again; refused so far: {refused}"),
+            Self::Resource { resource, used, limit, percent, lasted_ms, .. } => {
+                write!(f, "resource  {resource}: {used} of {limit} in use ({percent} %)")?;
+                let Some(lasted) = lasted_ms else { return Ok(()) };
+                write!(f, "; enough again after {:.1} s", lasted.0.as_secs_f64())
+            }
             Self::Unprinted(left_out) => write!(f, "unprinted {left_out}"),
             Self::Session { session, peer, away_within_ms: Some(within), .. } => {
                 let within = within.0.as_secs_f64();

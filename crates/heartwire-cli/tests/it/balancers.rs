@@ -170,7 +170,8 @@ fn haproxy_passes_tls_through_behind_its_header() {
 #[test]
 fn haproxys_health_checks_are_served_and_silent() {
     fn story(name: &str, option: &str) {
-        let args = ["--proxy-from", BALANCER, "--max-per-address", "1"];
+        // One shard accepts in order: before the client's connection the check's.
+        let args = ["--proxy-from", BALANCER, "--max-per-address", "1", "--threads", "1"];
         let server = Server::start_plain(&args);
         let option = format!("{option} check inter 20ms check-send-proxy");
         let Some(balancer) = Balancer::start(name, server.addr, &option) else { return };

@@ -6,6 +6,7 @@ mod events;
 mod metrics;
 mod openapi;
 mod refusals;
+mod resources;
 
 use core::net::SocketAddr;
 use std::fs;

@@ -86,6 +86,11 @@ impl Health {
         self.lock().hanging = shards;
     }
 
+    /// What the server has so little left of that it would refuse new clients.
+    pub(super) fn set_short(&self, short: Vec<&'static str>) {
+        self.lock().short = short;
+    }
+
     pub(super) fn hanging(&self) -> Vec<usize> {
         self.lock().hanging.clone()
     }
@@ -187,6 +192,9 @@ mod tests {
         health.set_hanging(vec![1]);
         assert_eq!(health.live().status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(health.reasons(None), ["hanging"]);
+        health.set_short(vec!["backlog"]);
+        assert_eq!(health.reasons(None), ["short_of_backlog", "hanging"]);
+        health.set_short(Vec::new());
         health.set_hanging(Vec::new());
         assert_eq!(health.live().status(), StatusCode::OK);
         assert_eq!(health.ready(None).status(), StatusCode::OK);

@@ -19,7 +19,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::stats::cpu_time;
-use super::{Running, Shared};
+use super::{Row, Running, Shared};
 
 /// What a metric's reader understands.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -78,6 +78,15 @@ impl Collector for Metrics {
             .counts()
             .filter_map(|(name, count)| Some((name.strip_prefix("rejected_")?, count)));
         out.counters("rejections", "clients rejected at the handshake", "code", rejected)?;
+
+        let rows = shared.resources();
+        let used = |row: &Row| (row.resource, count(row.used));
+        let limit = |row: &Row| (row.resource, count(row.limit));
+        let short = |row: &Row| (row.resource, u64::from(row.short));
+        out.resources("resource_used", "how much is in use", rows.iter().map(used))?;
+        out.resources("resource_limit", "how much may be in use", rows.iter().map(limit))?;
+        let what = "1 from 90 % of the limit on, until it is below 80 % again";
+        out.resources("resource_short", what, rows.iter().map(short))?;
 
         let measured = server.histograms();
         out.histogram("verdict_late", "how late verdicts were", &measured.lateness)?;
@@ -140,6 +149,21 @@ impl Encoder<'_> {
         self.descriptor(name, what, MetricType::Counter, |mut metric| {
             for (value, count) in counts {
                 plain(&mut metric.encode_family(&[(label, value)])?, count)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// One gauge for each resource.
+    fn resources(
+        &mut self,
+        name: &str,
+        what: &str,
+        levels: impl Iterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        self.descriptor(name, what, MetricType::Gauge, |mut metric| {
+            for (resource, level) in levels {
+                metric.encode_family(&[("resource", resource)])?.encode_gauge(&level)?;
             }
             Ok(())
         })

@@ -8,6 +8,7 @@ use heartwire::Policy;
 use heartwire::server::{Handle, Histogram, Stats};
 use serde::{Serialize, Serializer};
 
+use super::Row;
 use super::reply::json;
 use super::{Settings, Shared};
 use crate::output::{Millis, fields};
@@ -28,6 +29,7 @@ struct Answer<'a> {
     round_trip_ms: Spread,
     gap_ms: Spread,
     shards: Vec<Shard>,
+    resources: Vec<Row>,
     cpu_ms: Option<Millis>,
 }
 
@@ -88,6 +90,7 @@ pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> R
         round_trip_ms: Spread::of(&measured.round_trip),
         gap_ms: Spread::of(&measured.gap),
         shards: (0..settings.shards).map(shard).collect(),
+        resources: shared.resources(),
         cpu_ms: cpu_time().map(Millis),
     };
     json(StatusCode::OK, &answer)

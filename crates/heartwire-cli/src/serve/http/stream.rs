@@ -48,6 +48,7 @@ pub(super) const KINDS: &[&str] = &[
     "paused",
     "refusing",
     "accepting",
+    "resource",
     "other",
     "stopped",
 ];
@@ -143,9 +144,14 @@ impl Readers {
         self.pass_on(kind(event), what);
     }
 
+    /// Passes on a line of this kind.
+    pub(super) fn pass_on_line(&self, kind: &str, line: Line) {
+        self.pass_on(kind, What::Line(Box::new(line)));
+    }
+
     /// Passes on the last line, and ends the streams behind it.
     pub(super) fn close(&self, line: Line) {
-        self.pass_on("stopped", What::Line(Box::new(line)));
+        self.pass_on_line("stopped", line);
         for reader in self.lock().iter() {
             let mut state = reader.lock();
             state.is_over = true;

@@ -54,7 +54,15 @@ fn next(line: Option<&Line>) -> Option<Line> {
         Some(Line::Offline { .. }) => Line::Paused { shard: 0, gap_ms: ms },
         Some(Line::Paused { .. }) => Line::Refusing { cause: "max_sessions" },
         Some(Line::Refusing { .. }) => Line::Accepting { refused: 0 },
-        Some(Line::Accepting { .. }) => Line::Unprinted(LeftOut::default()),
+        Some(Line::Accepting { .. }) => Line::Resource {
+            resource: "descriptors",
+            used: 58,
+            limit: 64,
+            percent: 90,
+            short: true,
+            lasted_ms: None,
+        },
+        Some(Line::Resource { .. }) => Line::Unprinted(LeftOut::default()),
         Some(Line::Unprinted(_)) => Line::Session {
             session,
             peer,

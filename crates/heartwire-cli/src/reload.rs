@@ -40,6 +40,7 @@ pub(crate) trait Reload: Sized + Send + 'static {
 pub(crate) struct Kept {
     pub(crate) tokens: bool,
     pub(crate) tls: bool,
+    pub(crate) http_token: bool,
     /// It has any of these files.
     pub(crate) has_files: bool,
 }
@@ -118,11 +119,12 @@ impl<R: Reload> Reloading<R> {
         let kept = self.server.take(checked);
         log::set_filter(filter);
         if settings.file.is_none() && !kept.has_files {
-            inform("SIGHUP reads --config, --tokens and --tls-cert again, and none is given");
+            inform("SIGHUP reads --config, and the files of other options; none is given");
         }
         for name in changed(&self.given, &settings.given) {
             let is_kept = match name.as_str() {
                 "tokens" => kept.tokens,
+                "http-token" => kept.http_token,
                 name if name.starts_with("tls-") => kept.tls,
                 _ => true,
             };

@@ -30,13 +30,14 @@ use tokio::time::sleep;
 use super::feed::Feed;
 use super::lines::Line;
 use super::resources::Row;
-use crate::output::Sink;
+use crate::output::{Sink, warn};
 use crate::systemd::HttpSocket;
 
 pub(crate) use args::{HttpAddress, HttpArgs};
 pub(crate) use listener::CannotServe;
 
 use guard::Guard;
+pub(crate) use guard::Token;
 use health::Health;
 use heat::HeatMap;
 use listener::Bound;
@@ -164,6 +165,9 @@ impl Http {
             listens: Notify::new(),
             drained: Notify::new(),
         });
+        if args.http_anywhere {
+            warn("HTTP is not encrypted: other machines on the path can read it, and the token");
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         #[cfg(unix)]
         let (bound, file) = bound.without_file();
@@ -235,6 +239,12 @@ pub(super) async fn drained(http: Option<&Http>) {
 }
 
 impl Observer {
+    /// Another token is the right one from now on. False, with nothing changed, if one was to be
+    /// added or removed.
+    pub(super) fn replace_token(&self, new: Option<Token>) -> bool {
+        self.0.guard.replace_token(new)
+    }
+
     /// The default window of a drain has changed.
     pub(super) fn set_drain(&self, drain: Duration) {
         if let Some(running) = self.0.running.get() {

@@ -22,12 +22,13 @@ pub(crate) struct Running {
 }
 
 impl Reload for Running {
-    type Checked = (ServeArgs, Prepared);
+    type Checked = (ServeArgs, Prepared, Option<http::Token>);
 
     const RELOADABLE: &'static [&'static str] = &[
         "accept-rate",
         "accept-rate-per-address",
         "drain",
+        "http-token",
         "log-level",
         "max-pending",
         "max-per-address",
@@ -45,10 +46,11 @@ impl Reload for Running {
         let Command::Serve(args) = command else { return Ok(None) };
         let prepared = Prepared::new(&args, Vec::new())?;
         http::check(&args.http)?;
-        Ok(Some((args, prepared)))
+        let http_token = http::Token::of(&args.http)?;
+        Ok(Some((args, prepared, http_token)))
     }
 
-    fn take(&mut self, (args, prepared): Self::Checked) -> Kept {
+    fn take(&mut self, (args, prepared, http_token): Self::Checked) -> Kept {
         let Prepared { tokens, tls, .. } = prepared;
         if let (Some(current), Some(new), Some(path)) = (&self.tokens, &tokens, &args.tokens) {
             current.replace(new);
@@ -60,13 +62,20 @@ impl Reload for Running {
         }
         self.server.set_admission(admission(&args.limits));
         self.live.set_drain(args.drain);
+        let has_http_token = http_token.is_some();
+        let mut keeps_http_token = !has_http_token;
         if let Some(http) = &self.http {
             http.set_drain(args.drain);
+            keeps_http_token = http.replace_token(http_token);
+            if keeps_http_token && has_http_token {
+                inform("read the token of HTTP again");
+            }
         }
         Kept {
             tokens: self.tokens.is_some() == tokens.is_some(),
             tls: self.tls.is_some() == tls.is_some(),
-            has_files: tokens.is_some() || tls.is_some(),
+            http_token: keeps_http_token,
+            has_files: tokens.is_some() || tls.is_some() || has_http_token,
         }
     }
 }

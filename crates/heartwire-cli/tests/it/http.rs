@@ -29,7 +29,7 @@ const TOKEN: &str = "a-token-of-the-tests";
 struct Web {
     server: Server,
     at: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Web {
@@ -40,7 +40,7 @@ impl Web {
         let http = ["--http", "127.0.0.1:0", "--http-token", token.to_str().unwrap()];
         let server = Server::start_plain(&[&http, args].concat());
         let at = http_at(&server.event("listening"));
-        Self { server, at, _directory: directory }
+        Self { server, at, directory }
     }
 
     #[track_caller]
@@ -248,6 +248,16 @@ fn a_drain_over_http_has_its_own_window() {
 }
 
 #[test]
+fn the_token_is_read_again_on_sighup() {
+    let web = Web::start(&[]);
+    fs::write(web.directory.path().join("token"), "another-token-of-the-tests").unwrap();
+    web.server.process.signal(Signal::HUP);
+    web.server.log.line("read the token of HTTP again");
+    web.write("POST", "/v1/drain", "").expect_refusal(401, "unauthorized");
+    web.server.log.line("refused a request over HTTP with a wrong token");
+}
+
+#[test]
 fn a_full_server_is_ready_as_soon_as_there_is_room_although_no_client_comes() {
     let web = Web::start(&["--protocol", "v0", "--max-sessions", "1"]);
     let mut peer = Peer::connect(web.server.addr);
@@ -314,7 +324,7 @@ fn an_address_that_others_reach_has_to_be_allowed_and_needs_a_token() {
     let server = Server::start_plain(&args);
     let port = http_at(&server.event("listening")).port();
     let at = SocketAddr::from(([127, 0, 0, 1], port));
-    let web = Web { server, at, _directory: directory };
+    let web = Web { server, at, directory };
     web.get("/v1/stats").expect_refusal(401, "unauthorized");
     web.write("GET", "/v1/stats", "").expect(200);
     web.get("/readyz").expect(200);

@@ -85,7 +85,7 @@ fn a_server_whose_standard_error_takes_nothing_heeds_each_signal() {
 fn a_signal_that_has_nothing_to_do_does_not_end_a_server() {
     let mut server = Server::start(&["--on-data", "echo"]);
     server.process.signal(Signal::HUP);
-    server.log.line("SIGHUP reads --config, --tokens and --tls-cert again, and none is given");
+    server.log.line("SIGHUP reads --config, and the files of other options; none is given");
     server.process.signal(Signal::USR1);
     server.log.line("SIGUSR1 tells connect that the network has changed, and does nothing here");
     Peer::connect(server.addr).expect_echo(b"still there");
@@ -290,7 +290,7 @@ fn json_is_one_object_a_line_on_both_streams() {
         process.signal(Signal::HUP);
     }
     said.line("SIGHUP reads --token-file");
-    server.log.line("SIGHUP reads --tokens");
+    server.log.line("SIGHUP reads --config");
     drop(client.0.stdin.take());
     assert_eq!(client.exit_code(), Some(0));
     let (events, log) = (server.events.clone(), server.log.clone());

@@ -8,6 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use axum::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING,
@@ -36,7 +37,8 @@ const fn writes(method: &Method) -> bool {
 pub(super) struct Guard {
     /// `None`: no browser reaches a Unix socket, and any name will do.
     names: Option<Names>,
-    token: Option<Token>,
+    /// `None`: it was started without, and changes nothing.
+    token: Option<Mutex<Token>>,
     reads_need_token: bool,
 }
 
@@ -47,8 +49,21 @@ impl Guard {
             #[cfg(unix)]
             HttpAddress::Unix(_) => None,
         };
-        let token = args.http_token.as_deref().map(Token::load).transpose()?;
+        let token = Token::of(args)?.map(Mutex::new);
         Ok(Self { names, token, reads_need_token: args.http_anywhere })
+    }
+
+    /// Another token is the right one from now on. False, with nothing changed, if one was to be
+    /// added or removed.
+    pub(super) fn replace_token(&self, new: Option<Token>) -> bool {
+        match (&self.token, new) {
+            (Some(token), Some(new)) => {
+                *token.lock().unwrap_or_else(PoisonError::into_inner) = new;
+                true
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     /// Refuses a request that must not be answered.
@@ -83,9 +98,13 @@ impl Guard {
             let (scheme, given) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(given.trim())
         });
+        let token = token.lock().unwrap_or_else(PoisonError::into_inner);
         match given {
             Some(given) if token.is(given) => Ok(()),
-            Some(_) => Err(Refusal::unauthorized("the token is not this server's (--http-token)")),
+            Some(_) => {
+                tracing::warn!(%path, "refused a request over HTTP with a wrong token");
+                Err(Refusal::unauthorized("the token is not this server's (--http-token)"))
+            }
             None => Err(Refusal::unauthorized(
                 "this needs the token of --http-token, as `Authorization: Bearer TOKEN`",
             )),
@@ -203,7 +222,7 @@ fn check_body(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// What a request that changes something has to know.
-struct Token(String);
+pub(crate) struct Token(String);
 
 impl core::fmt::Debug for Token {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -212,6 +231,11 @@ impl core::fmt::Debug for Token {
 }
 
 impl Token {
+    /// The token that these options name.
+    pub(crate) fn of(args: &HttpArgs) -> Result<Option<Self>, Usage> {
+        args.http_token.as_deref().map(Self::load).transpose()
+    }
+
     fn load(path: &Path) -> Result<Self, Usage> {
         let cannot =
             |why: &str| Usage(format!("cannot use the token in {}: {why}", path.display()));

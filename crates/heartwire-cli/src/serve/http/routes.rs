@@ -189,6 +189,7 @@ async fn kick(State(shared): App, Path(id): Path<String>, uri: Uri) -> Result<Re
     server
         .kick_with(id, retry, &asked.reason)
         .map_err(|_| Refusal::busy("the session's shard takes no commands now"))?;
+    tracing::info!(session = %id, "disconnecting a client, as asked for over HTTP");
     Ok(json(StatusCode::ACCEPTED, &Kicked { session: id.to_string() }))
 }
 

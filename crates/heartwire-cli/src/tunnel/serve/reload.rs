@@ -66,6 +66,7 @@ impl Reload for Running {
         Kept {
             tokens: self.identity.is_some() == new.is_some(),
             tls: self.tls.is_some() == tls.is_some(),
+            http_token: true,
             has_files: new.is_some() || tls.is_some(),
         }
     }

@@ -7,7 +7,7 @@ const TOKEN: &str = "0123456789abcdef";
 fn guard(bound: &str, token: Option<&str>, anywhere: bool) -> Guard {
     Guard {
         names: Some(Names::new(bound.parse().unwrap(), &["mon.example".to_owned()]).unwrap()),
-        token: token.map(|token| Token(token.to_owned())),
+        token: token.map(|token| Mutex::new(Token(token.to_owned()))),
         reads_need_token: anywhere,
     }
 }
@@ -119,6 +119,21 @@ fn writes_need_the_token_and_reads_only_where_others_reach_them() {
         assert_eq!(refusal(&anywhere, "GET", path, &[("host", "localhost")]), code, "{path}");
         assert_eq!(refusal(&anywhere, "GET", path, &headers(&bearer)), "", "{path}");
     }
+}
+
+#[test]
+fn a_token_can_be_replaced_but_not_added() {
+    let headers = |value| [("host", "localhost"), ("authorization", value)];
+    let local = guard("127.0.0.1:1", Some(TOKEN), false);
+    assert!(!local.replace_token(None));
+    assert!(local.replace_token(Some(Token("fedcba9876543210".to_owned()))));
+    let new = headers("Bearer fedcba9876543210");
+    assert_eq!(refusal(&local, "POST", "/v1/drain", &new), "");
+    let old = headers("Bearer 0123456789abcdef");
+    assert_eq!(refusal(&local, "POST", "/v1/drain", &old), "unauthorized");
+    let without = guard("127.0.0.1:1", None, false);
+    assert!(!without.replace_token(Some(Token(TOKEN.to_owned()))));
+    assert_eq!(refusal(&without, "POST", "/v1/drain", &old), "writes_off");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! [`storm`] lets a million clients reconnect at once; `flood` attacks a real server with silent
 //! connections and wrong tokens; [`net`] breaks the real programs between network namespaces;
 //! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`;
-//! `tunnel` measures `heartwire tunnel` beside socat. It is no part of the product: no crate
-//! depends on it.
+//! `tunnel` measures `heartwire tunnel` beside socat; `operate` measures what metrics, listings,
+//! the page and `top` cost. It is no part of the product: no crate depends on it.
 
 #[cfg(target_os = "linux")]
 pub mod baseline;
@@ -16,6 +16,8 @@ pub mod flood;
 #[cfg(target_os = "linux")]
 mod local;
 pub mod net;
+#[cfg(target_os = "linux")]
+pub mod operate;
 pub mod output;
 #[cfg(target_os = "linux")]
 mod process;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::{baseline, bench, flood, swarm, tunnel};
+use heartwire_lab::{baseline, bench, flood, operate, swarm, tunnel};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -46,6 +46,9 @@ enum Command {
     /// Measure what `heartwire tunnel` costs, beside socat.
     #[cfg(target_os = "linux")]
     TunnelBench(tunnel::Args),
+    /// Measure what it costs to look after a server: metrics, listings, the page, `heartwire top`.
+    #[cfg(target_os = "linux")]
+    Operate(operate::Args),
     /// Run a baseline of `bench --compare`.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -71,6 +74,8 @@ fn main() -> ExitCode {
         Command::Swarm(args) => swarm::run(&args),
         #[cfg(target_os = "linux")]
         Command::TunnelBench(args) => tunnel::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Operate(args) => operate::run(&args),
         #[cfg(target_os = "linux")]
         Command::Baseline(args) => baseline::run(&args).map(|()| ExitCode::SUCCESS),
     };

@@ -141,7 +141,7 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Spread {
+pub(crate) enum Spread {
     /// Evenly spread over the interval.
     Even,
     /// All at the same moment, as after a power cut.

@@ -38,7 +38,7 @@ const RESUME: ResumeOffer =
 
 /// The clients.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     target: SocketAddr,
     speech: Speech,
     identity: Option<Identity>,
@@ -57,7 +57,7 @@ struct Client {
 
 /// Results of the beats.
 #[derive(Clone, Debug)]
-pub(super) struct Beats {
+pub(crate) struct Beats {
     pub(super) sent: u64,
     /// Beats without room in the socket: the server does not read.
     pub(super) stuck: u64,
@@ -67,7 +67,7 @@ pub(super) struct Beats {
 
 /// The frames that a client sends.
 #[derive(Clone, Debug)]
-pub(super) struct Speech {
+pub(crate) struct Speech {
     /// After it has connected.
     hello: Vec<u8>,
     /// A beat.
@@ -83,7 +83,7 @@ impl Speech {
     /// A HELLO, and beats that echo nothing. If it has a timeout, the server sends beats as often.
     /// With `resume`, the session can be resumed: beats have the position of what was taken over,
     /// which is nothing.
-    pub(super) fn v1(
+    pub(crate) fn v1(
         interval: Duration,
         judges: Option<Duration>,
         resume: bool,
@@ -105,7 +105,7 @@ impl Speech {
 
 impl Load {
     /// With `identity`, they use TLS.
-    pub(super) fn new(
+    pub(crate) fn new(
         target: SocketAddr,
         speech: Speech,
         identity: Option<Identity>,
@@ -115,7 +115,7 @@ impl Load {
     }
 
     /// How many are still connected.
-    pub(super) fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open
     }
 
@@ -124,7 +124,7 @@ impl Load {
     }
 
     /// Connects one more client.
-    pub(super) fn connect(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn connect(&mut self) -> anyhow::Result<()> {
         let number = u32::try_from(self.clients.len())?;
         let socket =
             Socket::new(Domain::for_address(self.target), Type::STREAM, Some(Protocol::TCP))?;
@@ -172,7 +172,7 @@ impl Load {
     }
 
     /// Sends every beat that is due before `end`, counted from `start`.
-    pub(super) fn send_beats(
+    pub(crate) fn send_beats(
         &mut self,
         schedule: &mut Schedule,
         start: Instant,
@@ -211,7 +211,7 @@ impl Load {
     }
 
     /// Records which connections the server has closed, for up to `wait` if there is none at first.
-    pub(super) fn look(&mut self, wait: Duration) -> anyhow::Result<()> {
+    pub(crate) fn look(&mut self, wait: Duration) -> anyhow::Result<()> {
         let mut events = Vec::with_capacity(1024);
         let mut wait = Timespec::try_from(wait)?;
         loop {

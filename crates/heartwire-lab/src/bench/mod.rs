@@ -18,6 +18,10 @@ mod server;
 mod tls;
 
 pub use self::args::Args;
+// The clients of other commands.
+pub(crate) use self::args::Spread;
+pub(crate) use self::load::{Load, Speech};
+pub(crate) use self::schedule::Schedule;
 
 /// Runs it.
 ///

@@ -6,7 +6,7 @@ use super::args::Spread;
 
 /// The beats of all connections, in the order in which they are due.
 #[derive(Clone, Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     connections: u64,
     interval: Duration,
     spread: Spread,
@@ -16,7 +16,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// `connections` must not be 0.
-    pub(super) fn new(connections: u32, interval: Duration, spread: Spread) -> Self {
+    pub(crate) fn new(connections: u32, interval: Duration, spread: Spread) -> Self {
         Self { connections: u64::from(connections).max(1), interval, spread, next: 0 }
     }
 

@@ -17,7 +17,7 @@ const NAME: &str = "localhost";
 
 /// A self-signed certificate, its key in files that go with this value, and clients that trust it.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     folder: TempDir,
     client: Arc<ClientConfig>,
     name: ServerName<'static>,

@@ -8,7 +8,7 @@ fn the_fullest_share_of_a_shard_counts() {
 }
 
 #[test]
-fn what_may_not_be_there_at_all_is_full_as_soon_as_it_is() {
+fn a_maximum_of_nothing_is_full_as_soon_as_there_is_something() {
     assert_eq!([Level::new(0, 0).fullest, Level::new(1, 0).fullest], [0, 1000]);
     assert_eq!(Level::new(usize::MAX, 1).fullest, u16::MAX);
 }

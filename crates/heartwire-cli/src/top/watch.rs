@@ -15,6 +15,7 @@ use super::picture::{Asked, Picture};
 use super::terminal::{Screen, read_keys};
 use crate::exit::Exit;
 use crate::http_client::{Endpoint, HttpClient, HttpError, percent_encoded};
+use crate::output::flush_stderr;
 use crate::signals::Stop;
 
 /// How often the age of an old picture is drawn.
@@ -32,6 +33,8 @@ pub(super) async fn watch(args: &TopArgs, mut client: HttpClient) -> anyhow::Res
         picture = Picture::take(&mut client, &args.url, &asked) => app.show(Ok(picture?)),
         () = stop.signal() => return Ok(Exit::Success),
     }
+    // A warning about the token's file would else be written over the screen.
+    flush_stderr();
     let mut screen = Screen::enter().context("cannot use the terminal")?;
     let mut keys = read_keys();
     let (mut asker, mut answers) = Asker::start(client, args.url.clone());

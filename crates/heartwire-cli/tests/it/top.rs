@@ -92,6 +92,8 @@ fn watching() {
     terminal.wait_for("bob");
     terminal.press(&["q"]);
     expect_left(&terminal);
+    // It came before the screen of the program, and not over it.
+    assert!(terminal.screen().contains("every user of this machine can read the token"));
 }
 
 fn stopping() {

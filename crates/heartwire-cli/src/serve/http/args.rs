@@ -151,4 +151,24 @@ mod tests {
             assert!(http_address(wrong).is_err(), "{wrong}");
         }
     }
+
+    #[test]
+    fn options_without_http_and_a_second_socket_for_it_are_refused() {
+        let args = |http: Option<&str>, token: Option<&str>, host: &[&str]| HttpArgs {
+            http: http.map(|at| http_address(at).unwrap()),
+            http_anywhere: false,
+            http_token: token.map(PathBuf::from),
+            http_host: host.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let nothing = args(None, None, &[]);
+        assert!(nothing.check(false).is_ok() && nothing.check(true).is_ok());
+        let at_home = args(Some("39080"), Some("token"), &["hall"]);
+        assert!(at_home.check(false).is_ok() && at_home.check(true).is_err());
+        for without in [args(None, Some("token"), &[]), args(None, None, &["hall"])] {
+            // A socket that is passed is for them, too.
+            assert!(without.check(false).is_err() && without.check(true).is_ok(), "{without:?}");
+        }
+        let everywhere = http_address(":39080").unwrap();
+        assert!(nothing.check_address(&everywhere).is_err());
+    }
 }

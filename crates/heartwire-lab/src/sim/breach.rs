@@ -70,7 +70,8 @@ pub enum Invariant {
     WithinTheWindow,
     /// What is acknowledged was taken over by the application.
     TrueAcks,
-    /// A server ends a session for its age when it has reached that, and not before.
+    /// A server ends a session for its age when it has reached that, and not before; and for its
+    /// token when that was removed since.
     EndsForCause,
 }
 

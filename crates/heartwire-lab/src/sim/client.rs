@@ -15,7 +15,7 @@ use super::draw::MS;
 use super::link::{Body, Both, LinkId};
 use super::machine::{Machine, Shared, link_of};
 use super::queue::HostId;
-use super::server::MAX_QUEUE;
+use super::server::{MAX_QUEUE, TOKEN};
 use super::terms::Terms;
 
 /// Events that may wait for the application.
@@ -113,6 +113,7 @@ impl Client {
             Protocol::Raw => config.raw(),
             Protocol::V1 | Protocol::Any | Protocol::V1Only | _ => {
                 let v1 = V1::default().offer(terms.offer());
+                let v1 = if terms.has_token { v1.token(TOKEN) } else { v1 };
                 let name = terms.has_name.then(|| format!("client-{}", self.host));
                 config.v1(match name {
                     Some(name) => v1.name(name),

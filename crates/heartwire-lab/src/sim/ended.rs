@@ -29,6 +29,8 @@ pub(super) enum End {
     TakenOver,
     /// It had reached its greatest age.
     TooOld,
+    /// Its client's token is not valid any more.
+    Revoked,
     /// Its peer was a slow reader.
     SlowReader,
     /// The path to its peer was lost when the network changed.
@@ -54,6 +56,7 @@ impl End {
             | Self::Done
             | Self::TakenOver
             | Self::TooOld
+            | Self::Revoked
             | Self::SlowReader
             | Self::NetworkChanged
             | Self::Suspected
@@ -80,6 +83,7 @@ impl End {
             Reason::Done => Self::Done,
             Reason::TakenOver => Self::TakenOver,
             Reason::MaxAge => Self::TooOld,
+            Reason::Revoked(_) => Self::Revoked,
             Reason::NetworkChanged => Self::NetworkChanged,
             Reason::Suspected => Self::Suspected,
             _ => Self::Other(reason.name()),

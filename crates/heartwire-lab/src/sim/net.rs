@@ -90,6 +90,8 @@ pub(super) struct Net {
     pub(super) is_listening: bool,
     /// Since when the server shuts down, if it does.
     pub(super) drains_since: Option<Instant>,
+    /// When the token of all clients was last removed from the server's file, by its clock.
+    pub(super) revoked_at: Option<Instant>,
     /// By host: what clients have to send.
     pub(super) outboxes: Vec<Outbox>,
     /// The results of the clients' last attempts.

@@ -99,6 +99,7 @@ impl Scenario {
                 suspects: false,
                 ends: 0,
                 max_age: None,
+                has_token: false,
                 round_trip_off: None,
                 tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
@@ -217,6 +218,16 @@ impl Scenario {
         if draw.chance(10) {
             let least = MS * 2_000;
             self.terms.server.max_age = Some(draw.time(least, self.length.max(least)));
+        }
+        let is_v1 = self.terms.client.protocol == Protocol::V1
+            && self.terms.server.protocol == Protocol::V1Only;
+        if is_v1 && draw.chance(25) {
+            (self.terms.client.has_token, self.terms.server.has_token) = (true, true);
+            for _ in 0..draw.rng.u32(1..=3) {
+                let at = WorldTime::START.after(draw.part(self.length, 100));
+                let (lasts, trouble) = (Duration::ZERO, Trouble::Revoke);
+                self.troubles.push(Planned { at, lasts, when_quiet: false, trouble });
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task;
 
 use heartwire::internal::{Place, Reported, SessionView, Shard, Wake, assemble};
+use heartwire::server::auth::Tokens;
 use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{
     CommandError, Control, Event, Handle, Handler, Protocols, Resume, ServerConfig, SessionId,
@@ -33,6 +34,9 @@ pub(super) const MAX_BODY: usize = MAX_QUEUE - HEADER_LEN;
 /// Bytes that all sessions together may keep while they are away.
 const MAX_REPLAY: usize = 32 * 1024;
 
+/// The token of all clients.
+pub(super) const TOKEN: &str = "of-all-simulated-clients";
+
 /// How long a server that shuts down waits for its clients.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
 
@@ -47,6 +51,8 @@ pub(super) struct Server {
     shuts_down: bool,
     /// How often it was started.
     starts: u64,
+    /// That of all clients, if they need one.
+    tokens: Option<Tokens>,
 }
 
 #[derive(Debug)]
@@ -57,7 +63,8 @@ struct Process {
 
 impl Server {
     pub(super) fn new(net: Shared, terms: Both<Terms>) -> Self {
-        let mut server = Self { net, terms, process: None, shuts_down: false, starts: 0 };
+        let (process, tokens) = (None, terms.server.has_token.then(tokens).flatten());
+        let mut server = Self { net, terms, process, shuts_down: false, starts: 0, tokens };
         server.start();
         server
     }
@@ -70,7 +77,8 @@ impl Server {
         let waker = Waker::from(Arc::new(Bell(self.net.clone())));
         let listeners = vec![Listener::new(machine.clone())];
         let places = vec![Place { world: machine, listeners, waker }];
-        let config = config(&self.terms.server);
+        let config = config(&self.terms.server, self.tokens.as_ref());
+        self.net.lock().revoked_at = None;
         let (net, terms) = (&self.net, &self.terms);
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&self.starts.to_le_bytes());
@@ -97,6 +105,18 @@ impl Server {
         net.run = self.starts;
         let now = net.clock(SERVER);
         net.host(SERVER).handle_start(now);
+    }
+
+    /// Removes the token of all clients, and adds it again: those that were admitted with it before
+    /// have to come again.
+    pub(super) fn revoke(&mut self) {
+        let (Some(tokens), Some(others), Some(own)) = (&self.tokens, others(), tokens()) else {
+            return;
+        };
+        tokens.replace(&others);
+        tokens.replace(&own);
+        let mut net = self.net.lock();
+        net.revoked_at = Some(net.clock(SERVER));
     }
 
     /// Ends the process, with everything it held.
@@ -139,6 +159,7 @@ impl Server {
             Wake::Over => self.start_over(),
         }
         self.check_ages();
+        self.check_tokens();
         self.note_last_words();
         self.tell_round_trips();
         self.accept_all();
@@ -149,6 +170,24 @@ impl Server {
         let Some(Process { shard, .. }) = &self.process else { return };
         for session in shard.sessions().filter(|session| session.is_online && !session.is_ending) {
             self.net.lock().accept_all(session.id.as_u64());
+        }
+    }
+
+    /// A session whose client was admitted with a token that was removed ends at once.
+    fn check_tokens(&self) {
+        let Some(Process { shard, .. }) = &self.process else { return };
+        let mut net = self.net.lock();
+        let (now, runs_since) = (net.clock(SERVER), net.host(SERVER).runs_since);
+        let Some(at) = net.revoked_at.filter(|_| net.drains_since.is_none()) else { return };
+        let overdue = at.max(runs_since).saturating_add(TICK * 2 + self.terms.server.slack);
+        for session in shard.sessions().filter(|it| it.is_online && !it.is_ending) {
+            let age = shard.handler().ages.get(&session.id.as_u64());
+            if now > overdue && age.is_some_and(|age| age.linked_at < at) {
+                let late = now.saturating_since(overdue);
+                let what = format!("a session is still there {late:?} after its token was removed");
+                let breach = Breach::new(Invariant::EndsForCause, what);
+                net.breach.get_or_insert((Side::Server, breach));
+            }
         }
     }
 
@@ -273,8 +312,10 @@ impl Server {
     }
 }
 
-fn config(terms: &Terms) -> ServerConfig {
-    let protocols = if terms.protocol == Protocol::V0 {
+fn config(terms: &Terms, tokens: Option<&Tokens>) -> ServerConfig {
+    let protocols = if let Some(tokens) = tokens {
+        Protocols::V1WithTokens(tokens.clone())
+    } else if terms.protocol == Protocol::V0 {
         Protocols::V0
     } else if terms.protocol == Protocol::V1Only {
         Protocols::V1
@@ -307,6 +348,16 @@ fn config(terms: &Terms) -> ServerConfig {
     let window = if terms.is(Broken::StretchesWindows) { window * 2 } else { window };
     let resume = Resume::new().window(window).grace(grace);
     config.resume(resume.max_replay(MAX_REPLAY).in_the_clear(true))
+}
+
+/// The file with the token of all clients.
+fn tokens() -> Option<Tokens> {
+    Tokens::parse(TOKEN).ok()
+}
+
+/// A file with another one.
+fn others() -> Option<Tokens> {
+    Tokens::parse("of-another-client").ok()
 }
 
 /// Wakes the server's process.
@@ -344,7 +395,8 @@ struct Application {
 struct Age {
     /// When its first link was accepted, or before.
     since: Instant,
-    /// When its latest link was welcomed.
+    /// When its latest link was accepted, or before, and when it was welcomed.
+    accepted_at: Instant,
     linked_at: Instant,
 }
 
@@ -363,7 +415,9 @@ impl Application {
         let mut net = self.net.lock();
         let old = self.links.insert(id.as_u64(), link);
         let now = net.clock(SERVER);
-        self.ages.entry(id.as_u64()).and_modify(|age| age.linked_at = now);
+        let accepted_at = net.connected_at(link).unwrap_or(now);
+        let known = self.ages.entry(id.as_u64());
+        known.and_modify(|age| (age.accepted_at, age.linked_at) = (accepted_at, now));
         old.into_iter().for_each(|old| net.note_superseded(old));
         for (known, its, _) in &mut self.sessions {
             if *known == id {
@@ -406,11 +460,22 @@ impl Application {
         net.breach.get_or_insert((Side::Server, breach));
     }
 
+    /// A session ends because of its token: that must have been removed since.
+    fn check_revoked(&self, net: &mut Net, id: SessionId) {
+        let accepted_at = self.ages.get(&id.as_u64()).map(|age| age.accepted_at);
+        if net.revoked_at.zip(accepted_at).is_some_and(|(at, accepted_at)| accepted_at <= at) {
+            return;
+        }
+        let what = format!("a token is not valid that was removed at {:?}", net.revoked_at);
+        let breach = Breach::new(Invariant::EndsForCause, what);
+        net.breach.get_or_insert((Side::Server, breach));
+    }
+
     fn handle_online(&mut self, id: SessionId, link: LinkId, name: Option<Box<str>>) {
         let mut net = self.net.lock();
         let now = net.clock(SERVER);
         let since = net.connected_at(link).unwrap_or(now);
-        self.ages.insert(id.as_u64(), Age { since, linked_at: now });
+        self.ages.insert(id.as_u64(), Age { since, accepted_at: since, linked_at: now });
         net.tell_online(link, Side::Server);
         if let Some(agreed) = self.resume {
             net.begin_session(link, id.as_u64(), agreed);
@@ -497,6 +562,9 @@ impl Handler for Application {
                 let mut net = self.net.lock();
                 if reason == Reason::MaxAge {
                     self.check_age(&mut net, id);
+                }
+                if matches!(reason, Reason::Revoked(_)) {
+                    self.check_revoked(&mut net, id);
                 }
                 self.ages.remove(&id.as_u64());
                 let kept = net.find_session(id.as_u64());

@@ -136,6 +136,8 @@ counters! {
         taken_over,
         /// The session had reached its greatest age.
         too_old,
+        /// The token of the session's client was not valid any more.
+        revoked,
         /// The peer was a slow reader.
         slow_reader,
     }
@@ -160,6 +162,7 @@ impl Ends {
             End::Done => &mut self.done,
             End::TakenOver => &mut self.taken_over,
             End::TooOld => &mut self.too_old,
+            End::Revoked => &mut self.revoked,
             End::SlowReader => &mut self.slow_reader,
             End::NetworkChanged | End::Suspected | End::Other(_) => return,
         };

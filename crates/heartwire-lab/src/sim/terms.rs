@@ -49,6 +49,8 @@ pub(super) struct Terms {
     pub(super) ends: u8,
     /// The greatest age of a server's sessions.
     pub(super) max_age: Option<Duration>,
+    /// A client has a token, which the server requires.
+    pub(super) has_token: bool,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     /// Bytes that its peer, of a later version of protocol v1, appends to each beat.

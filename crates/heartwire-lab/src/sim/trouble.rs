@@ -45,6 +45,8 @@ pub(super) enum Trouble {
     Stutter { host: HostId },
     /// The application of a process takes no events.
     SlowApplication { host: HostId },
+    /// The token of all clients is removed from the server's file, and is there again at once.
+    Revoke,
 }
 
 impl Trouble {
@@ -65,7 +67,8 @@ impl Trouble {
             | Self::Reset { .. }
             | Self::Flap { .. }
             | Self::Crash { .. }
-            | Self::PowerLoss { .. } => None,
+            | Self::PowerLoss { .. }
+            | Self::Revoke => None,
         }
     }
 
@@ -87,6 +90,7 @@ impl Trouble {
             | Self::Leave { host }
             | Self::Stutter { host }
             | Self::SlowApplication { host } => host == path || host == SERVER,
+            Self::Revoke => true,
         }
     }
 }

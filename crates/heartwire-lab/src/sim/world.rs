@@ -33,7 +33,7 @@ const PROMISES: u8 = 16;
 const SESSIONS: u64 = 2_948;
 
 /// The same of [`Scenario::draw_for_cause`].
-const CAUSES: u64 = 30_089;
+const CAUSES: u64 = 40_113;
 
 /// The result of a run, if it broke no promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +111,7 @@ impl World {
             poller: Poller::default(),
             is_listening: false,
             drains_since: None,
+            revoked_at: None,
             outboxes: (0..count).map(|_| Outbox::new(scenario.terms.server.accepts())).collect(),
             dialled: vec![None; count],
             attempts: vec![0; count],

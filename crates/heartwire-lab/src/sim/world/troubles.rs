@@ -64,6 +64,7 @@ impl World {
             Trouble::Crash { host } => self.stop(host, State::Crashed),
             Trouble::PowerLoss { host } => self.stop(host, State::Off),
             Trouble::Stutter { host } => self.net.lock().host(host).stutters = true,
+            Trouble::Revoke => self.server.revoke(),
             Trouble::SlowApplication { host } => {
                 let mut net = self.net.lock();
                 net.mishaps.slow_application += 1;
@@ -86,6 +87,7 @@ impl World {
             Trouble::Cut { client, from } => self.set_cut(client, from, false),
             Trouble::Swallow { .. }
             | Trouble::Leave { .. }
+            | Trouble::Revoke
             | Trouble::Forget { .. }
             | Trouble::Flap { .. }
             | Trouble::Reset { .. } => {}

@@ -310,7 +310,13 @@ fn its_client_is_rejected_for_the_same_reasons() {
                 assert_eq!(second.event("end")["reason"], "rejected");
             }
             let good = file("second-good", TOKEN);
-            Second::client(server.addr, &["--token-file", &good]).event("welcome");
+            let second = Second::client(server.addr, &["--token-file", &good]);
+            second.event("welcome");
+            // The session ends when its token is removed, and its client may come again.
+            std::fs::write(&tokens, OTHER_TOKEN).unwrap();
+            server.process.signal(rustix::process::Signal::HUP);
+            let bye = second.event("bye");
+            assert_eq!((bye.count("code"), bye.count("retry")), (4, 1));
         }),
         ("no contract", || {
             let server = Server::start_plain(&[

@@ -19,8 +19,8 @@ const NODE_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/inter
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/page.mjs");
 
 /// The timeout of servers and clients, in milliseconds.
-const TIMEOUT: f64 = 3_000.0;
-const TIMES: [&str; 4] = ["--interval", "300ms", "--timeout", "3s"];
+const TIMEOUT: f64 = 6_000.0;
+const TIMES: [&str; 4] = ["--interval", "300ms", "--timeout", "6s"];
 
 /// A server with HTTP, and what it needs.
 struct Web {

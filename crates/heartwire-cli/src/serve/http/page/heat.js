@@ -18,12 +18,13 @@ function drawHeat() {
     const x = i < columns ? left + i * wide : lineX + 4, y = height - bottom - (rowOf(j) + 1) * high, w = i < columns ? wide : over;
     // A single session that is late must not be overlooked.
     const depth = count ? Math.max(i < columns / 2 ? 0.16 : 0.5, Math.log1p(count) / Math.log1p(most)) : 0;
-    c.fillStyle = count ? mix(colours.sunk, hexOf(ramp((i + 0.5) / columns)), depth) : colours.sunk;
+    const colour = count ? hexOf(mix(colours.sunk, hexOf(ramp((i + 0.5) / columns)), depth)) : colours.sunk;
+    c.fillStyle = colour;
     c.beginPath();
     c.roundRect(x + 1, y + 1, Math.max(1, w - 2), Math.max(1, high - 2), 3);
     c.fill();
     if (count && w > 30 && high > 13) {
-      c.fillStyle = depth > 0.55 ? colours.sunk : colours.ink;
+      c.fillStyle = contrast(colour, colours.ink) > contrast(colour, colours.sunk) ? colours.ink : colours.sunk;
       c.textAlign = "center";
       c.fillText(whole(count), x + w / 2, y + high / 2 + 0.5, w - 4);
     }
@@ -44,5 +45,13 @@ function drawHeat() {
   c.fillText(phone ? "ms" : "round trip", phone ? 12 : 14, 16);
   verdictLine(c, height, bottom);
   if (!cell) tip();
+}
+/** How well two colours can be told apart, as WCAG has it. */
+function contrast(a, b) {
+  const [least, most] = [a, b].map((hex) => {
+    const [red, green, blue] = parts(hex).map((part) => (part / 255 <= 0.04045 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05;
+  }).sort((x, y) => x - y);
+  return most / least;
 }
 const hexOf = (rgb) => `#${rgb.match(/\d+/g).map((part) => Number(part).toString(16).padStart(2, "0")).join("")}`;

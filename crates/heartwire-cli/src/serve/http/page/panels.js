@@ -26,7 +26,7 @@ function showNumbers() {
   put("about", `${location.host} · version ${stats.version} · up ${time(stats.uptime_ms)}${rates.cpu == null ? "" : ` · ${(rates.cpu * 100).toFixed(1)} % of a core`}`);
   $("alive").replaceChildren(whole(n.sessions), el("small", {}, n.max_sessions ? ` of ${whole(n.max_sessions)}` : ""));
   $("away").replaceChildren(whole(n.away), el("small", {}, n.pending ? ` and ${whole(n.pending)} arriving` : ""));
-  $("dead").replaceChildren(whole(stats.dead ?? 0), el("small", {}, " since its start"));
+  $("dead").replaceChildren(whole(verdicts(stats)), el("small", {}, " since its start"));
   for (const name of ["accepted", "ended", "heard"]) put(name, rate(rates[name]));
   for (const [name, values] of Object.entries(sparks)) drawSpark($(`spark-${name}`), values);
   const timesOf = (name, of) => el("tr", {}, el("td", {}, name), ...["p50", "p99", "p999"].map((p) => el("td", { className: "right" }, of?.count ? time(of[p]) : "–")));

@@ -99,8 +99,10 @@ function gotStats(answer) {
   }
   stats = answer;
   statsAt = at;
-  for (const [name, value] of Object.entries({ alive: answer.now.sessions, away: answer.now.away, dead: answer.dead ?? 0, ...answer.rates })) {
+  for (const [name, value] of Object.entries({ alive: answer.now.sessions, away: answer.now.away, dead: verdicts(answer), ...answer.rates })) {
     if (sparks[name]) { sparks[name].push(value); sparks[name].splice(0, sparks[name].length - 120); }
   }
 }
+// Each verdict has its lateness; `dead` counts only sessions that have ended.
+const verdicts = (of) => of.lateness_ms?.count ?? 0;
 const sparks = { alive: [], away: [], dead: [], accepted: [], ended: [], heard: [] };

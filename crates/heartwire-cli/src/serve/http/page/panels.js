@@ -80,7 +80,6 @@ $("as").addEventListener("click", () => {
 });
 
 let search = "", held;
-const due = (point) => { const timeout = timeoutOf(point); return point.awayUntil || !timeout ? Infinity : timeout - silenceOf(point); };
 const SORTS = { due, silence: (p) => -silenceOf(p), rtt: (p) => -(p.s.rtt_ms ?? -1), queued: (p) => -(p.s.queued ?? 0), age: (p) => -(p.s.age_ms ?? 0) };
 
 function showList() {
@@ -110,7 +109,7 @@ function showList() {
     line.firstChild.style.width = `${clamp(share ?? 0, 0, 1) * 100}%`;
     line.dataset.is = level(share ?? 0);
     text.textContent = point.awayUntil ? "away" : `${time(silenceOf(point))}`;
-    left.textContent = point.awayUntil ? `${time(Math.max(0, point.awayUntil - clock()))} left` : due(point) === Infinity ? "–" : time(Math.max(0, due(point)));
+    left.textContent = point.awayUntil ? `${time(Math.max(0, point.awayUntil - clock()))} left` : due(point) === Infinity ? "–" : time(due(point));
     rtt.textContent = time(s.rtt_ms);
     queued.textContent = s.queued ? bytes(s.queued) : "0";
     beats.textContent = whole(s.beats);

@@ -80,7 +80,7 @@ async function askList() {
   const page = await ask(`/v1/sessions?${query}`);
   if (of !== search) return;
   const at = now();
-  shownList = page.sessions.map((s) => ({ s, heardAt: at - s.silence_ms, awayUntil: s.away_within_ms == null ? undefined : at + s.away_within_ms }));
+  shownList = page.sessions.map((s) => ({ s, ...instants(s, at) }));
 }
 
 function gotStats(answer) {

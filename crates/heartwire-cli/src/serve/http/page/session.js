@@ -41,12 +41,12 @@ async function askDetail() {
 
 function showDetail() {
   if (!open) return;
-  const s = openSession, point = { s, heardAt: openHeardAt, awayUntil: s.away_within_ms == null ? undefined : openAt + s.away_within_ms };
+  const s = openSession, point = { s, ...instants(s, openAt), heardAt: openHeardAt };
   const title = $("detail-title").firstChild;
   if (title.textContent !== named(s)) title.textContent = named(s);
   put("detail-state", openEnded ? `This session has ended. ${openSaid ?? ""}` : openAt ? told(point) : "…");
   const fields = [["session", s.session], ["peer", s.peer], ["protocol", s.protocol && `${s.protocol}${s.tls ? ", TLS" : ""}`], ["connected for", time(s.age_ms)],
-    ["interval", time(s.interval_ms)], ["timeout", s.timeout_ms == null ? "none" : time(s.timeout_ms)], ["verdict in", openAt && !openEnded && due(point) !== Infinity ? time(Math.max(0, due(point))) : "–"],
+    ["interval", time(s.interval_ms)], ["timeout", s.timeout_ms == null ? "none" : time(s.timeout_ms)], ["verdict in", openAt && !openEnded && due(point) !== Infinity ? time(due(point)) : "–"],
     ["round trip", s.rtt_ms == null ? "unknown" : time(s.rtt_ms)], ["health", s.health ?? "not reported"], ["beats", whole(s.beats)], ["queued for it", bytes(s.queued ?? 0)], ["epoch", s.epoch == null ? "–" : String(s.epoch)]];
   const list = $("detail-fields");
   if (!list.children.length) for (const [name] of fields) list.append(el("dt", {}, name), el("dd"));

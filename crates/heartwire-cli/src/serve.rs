@@ -140,6 +140,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     runtime.spawn(resources::watch(
         server.handle().clone(),
         server.local_addrs().to_vec(),
+        open_files,
         output.clone(),
         http.as_ref().map(Http::observer),
     ));

@@ -75,12 +75,13 @@ const RESOURCES: &[Resource] = &[
         consequence: "sessions that have been away longest are ended (--max-replay)",
         level: |held| Some(held.away_bytes),
     },
-    Resource {
-        name: "descriptors",
-        consequence: "new clients are refused (raise the limit, ulimit -n)",
-        level: |held| held.descriptors,
-    },
 ];
+
+const DESCRIPTORS: Resource = Resource {
+    name: "descriptors",
+    consequence: "new clients are refused (raise the limit, ulimit -n)",
+    level: |held| held.descriptors,
+};
 
 /// Clients that the kernel holds until they are accepted.
 const BACKLOG: Resource = Resource {
@@ -146,10 +147,35 @@ impl Watched {
     }
 }
 
+/// How many descriptors are in use where the system does not count them, as Linux before 6.2:
+/// those that there were at the start, and one for each session.
+#[derive(Debug)]
+struct Estimate {
+    others: usize,
+    limit: usize,
+}
+
+impl Estimate {
+    fn new(sessions: usize, limit: Option<u64>) -> Option<Self> {
+        let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
+        let limit = usize::try_from(limit?).ok()?;
+        Some(Self { others: open.saturating_sub(sessions), limit })
+    }
+
+    fn level(&self, sessions: usize) -> (usize, usize, u16) {
+        let used = self.others + sessions;
+        let fullest = used.saturating_mul(1000).checked_div(self.limit).unwrap_or(1000);
+        (used, self.limit, u16::try_from(fullest).unwrap_or(u16::MAX))
+    }
+}
+
 /// All resources of a server.
 #[derive(Debug)]
 struct Resources {
     watched: Vec<Watched>,
+    descriptors: Watched,
+    /// Where the system does not count them.
+    estimate: Option<Estimate>,
     backlog: Option<(Watched, Backlog)>,
     is_backlog_full: bool,
 }
@@ -162,10 +188,14 @@ struct Seen {
 }
 
 impl Resources {
-    fn new(addresses: &[SocketAddr]) -> Self {
+    fn new(addresses: &[SocketAddr], open_files: Option<u64>, held: &Held) -> Self {
         let backlog = Backlog::of(addresses).map(|backlog| (Watched::new(BACKLOG), backlog));
         let watched = RESOURCES.iter().copied().map(Watched::new).collect();
-        Self { watched, backlog, is_backlog_full: false }
+        let is_counted = held.descriptors.is_some();
+        let estimate =
+            if is_counted { None } else { Estimate::new(held.sessions.used, open_files) };
+        let descriptors = Watched::new(DESCRIPTORS);
+        Self { watched, descriptors, estimate, backlog, is_backlog_full: false }
     }
 
     fn look(&mut self, held: &Held, now: Instant) -> Seen {
@@ -174,6 +204,11 @@ impl Resources {
             if let Some(Level { used, max, fullest, .. }) = (watched.resource.level)(held) {
                 seen.add(watched.note(used, max, fullest, now));
             }
+        }
+        let counted = held.descriptors.map(|level| (level.used, level.max, level.fullest));
+        let estimated = || Some(self.estimate.as_ref()?.level(held.sessions.used));
+        if let Some((used, limit, fullest)) = counted.or_else(estimated) {
+            seen.add(self.descriptors.note(used, limit, fullest, now));
         }
         if let Some((watched, backlog)) = &mut self.backlog
             && let Some((used, limit, fullest)) = backlog.look()
@@ -217,10 +252,11 @@ impl Change {
 pub(super) async fn watch(
     server: Handle,
     addresses: Vec<SocketAddr>,
+    open_files: Option<u64>,
     output: Sink<Feed>,
     http: Option<Observer>,
 ) {
-    let mut resources = Resources::new(&addresses);
+    let mut resources = Resources::new(&addresses, open_files, &server.held());
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

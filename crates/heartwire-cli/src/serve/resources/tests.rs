@@ -31,3 +31,13 @@ fn end_of_a_shortage_tells_how_long_it_lasted() {
     assert_eq!(watched.note(9, 10, 900, at(1)).1.unwrap().lasted, None);
     assert_eq!(watched.note(0, 10, 0, at(8)).1.unwrap().lasted, Some(Duration::from_secs(7)));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn descriptors_that_the_system_does_not_count_are_estimated_from_the_sessions() {
+    let estimate = Estimate { others: 10, limit: 100 };
+    assert_eq!(estimate.level(80), (90, 100, 900));
+    assert_eq!(Estimate { others: 0, limit: 0 }.level(0).2, 1000);
+    let here = Estimate::new(0, Some(1 << 40)).unwrap();
+    assert!(here.others > 2 && here.others < here.limit, "{here:?}");
+}

@@ -63,7 +63,12 @@ fn prometheus_reads_a_server_and_every_rule_and_panel_finds_its_metrics() {
     let client = Client::start_plain(server.addr, &["--interval", "200ms", "--timeout", "60s"]);
     client.event("online");
 
-    let metrics = get(http.parse().unwrap(), "/metrics");
+    let http_at = http.parse().unwrap();
+    let mut metrics = String::new();
+    wait_until("it has looked at its resources", || {
+        metrics = get(http_at, "/metrics");
+        metrics.contains("\nheartwire_server_resource_used{")
+    });
     expect_good(&promtool(&["check", "metrics"], &in_the_older_format(&metrics)));
     expect_known(&metrics);
 

@@ -76,10 +76,14 @@ fn watching() {
     assert!(screen.contains("alice") && !screen.contains("bob"), "{screen}");
     terminal.press(&["Enter", "h"]);
     terminal.wait_for("any key goes back");
-    terminal.resize(40, 12);
     terminal.press(&["x"]);
+    terminal.wait_for("1 session ");
+    // A key is pressed only once the new size is seen: crossterm reads one that comes together with
+    // it when the next one comes.
+    terminal.resize(40, 12);
     terminal.wait_for("READY heartwire");
     terminal.resize(100, 30);
+    terminal.wait_for("q Quit");
     terminal.press(&["k"]);
     terminal.wait_for("(alice)? y: and it stays away");
     terminal.press(&["y"]);

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::wait_until;
+use crate::{ms, pass, wait_until};
 
 /// A terminal of `tmux`, which ends with its test.
 #[derive(Debug)]
@@ -82,7 +82,12 @@ impl Tmux {
         let is_there = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
             wait_until(part, || {
                 screen = self.screen();
-                screen.contains(part)
+                let is_there = screen.contains(part);
+                if !is_there {
+                    // Each look starts a program, and slows down what it waits for.
+                    pass(ms(20));
+                }
+                is_there
             });
         }));
         assert!(is_there.is_ok(), "waited for {part:?}, and there is:\n{screen}");

@@ -137,8 +137,11 @@ mod tests {
         }
         let program = env::current_exe().unwrap();
         let test = "--ignored --exact top::terminal::tests::panic_while_the_screen_is_ours";
-        let line =
-            format!("{} {test} --nocapture; stty -a | grep -ow -- '-*icanon'", program.display());
+        // A backtrace would push the message out of the screen.
+        let line = format!(
+            "RUST_BACKTRACE=0 {} {test} --nocapture; stty -a | grep -ow -- '-*icanon'",
+            program.display()
+        );
         let terminal = Tmux::start(100, 30, &line);
         let screen = terminal.wait_for("icanon");
         assert!(screen.contains("\nthe panic is to be read\n"), "{screen}");

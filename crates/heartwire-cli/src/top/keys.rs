@@ -24,6 +24,8 @@ pub(super) enum Action {
     },
     /// Draw everything anew: something else has written to the terminal.
     Redraw,
+    /// Have the terminal send something: a key may have come together with its new size.
+    Resized,
     /// Stop, as Ctrl-Z stops other programs.
     Suspend,
 }

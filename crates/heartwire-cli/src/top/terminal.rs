@@ -1,7 +1,7 @@
 //! The terminal, which is given back as it was on every way out.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::io::{self, IsTerminal as _, Stdout, stdin, stdout};
+use std::io::{self, IsTerminal as _, Stdout, Write as _, stdin, stdout};
 use std::{env, panic, thread};
 
 use crossterm::cursor::Show;
@@ -80,6 +80,15 @@ impl Screen {
     pub(super) fn clear(&mut self) -> io::Result<()> {
         let size = self.0.size()?;
         self.0.resize(size.into())
+    }
+
+    /// Asks the terminal where its cursor is; nothing looks at the answer.
+    ///
+    /// crossterm, when woken by a new size and a key together, takes the size and leaves the key
+    /// until more input comes. The answer is more input.
+    pub(super) fn ask_for_input(&mut self) -> io::Result<()> {
+        stdout().write_all(b"\x1b[6n")?;
+        stdout().flush()
     }
 
     /// Stops until the shell continues it.

@@ -65,6 +65,7 @@ pub(super) async fn watch(args: &TopArgs, mut client: HttpClient) -> anyhow::Res
             Action::Delay => asker.rest(app.delay),
             Action::Kick { session, retry } => asker.kick(session, retry),
             Action::Redraw => screen.clear()?,
+            Action::Resized => screen.ask_for_input()?,
             Action::Suspend => screen.suspend()?,
         }
     }
@@ -80,11 +81,10 @@ impl App {
                 self.restart_listing();
                 Action::Ask
             }
-            Event::Resize(..)
-            | Event::Paste(_)
-            | Event::Mouse(_)
-            | Event::FocusGained
-            | Event::FocusLost => Action::None,
+            Event::Resize(..) => Action::Resized,
+            Event::Paste(_) | Event::Mouse(_) | Event::FocusGained | Event::FocusLost => {
+                Action::None
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The connections of HTTP: how many there are, and how long each may take.
 
+use core::future::ready;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::task::{Context, Poll};
@@ -59,11 +60,20 @@ pub(super) async fn serve(listener: Listener, app: Router) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(stream) => open.take(stream, &app).await,
-                Err(error) => {
-                    if !open.spares.give_up_one() {
-                        tracing::warn!(%error, "cannot accept a connection for HTTP");
-                        sleep(ERROR_PAUSE).await;
+                Err(_) if open.spares.give_up_one() => {
+                    // Without a descriptor the system says so whether a connection waits or not,
+                    // and a client would take the one that it does not take.
+                    tokio::select! {
+                        biased;
+                        accepted = listener.accept() => if let Ok(stream) = accepted {
+                            open.take(stream, &app).await;
+                        },
+                        () = ready(()) => open.spares.fill(),
                     }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection for HTTP");
+                    sleep(ERROR_PAUSE).await;
                 }
             },
             _ = look.tick() => {

@@ -1,5 +1,6 @@
 //! What is served under which path.
 
+use core::error::Error;
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::hash::RandomState;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
@@ -14,6 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use heartwire::v1::{MAX_DETAIL_LEN, RetryHint};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,6 +51,8 @@ const MAX_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 type App = State<Arc<Shared>>;
+
+type PathId = Result<Path<String>, PathRejection>;
 
 pub(super) fn router(shared: &Arc<Shared>) -> Router {
     // One at a time: each costs every shard some time.
@@ -152,13 +157,21 @@ async fn heat(State(shared): App) -> Result<Response, Refusal> {
     Ok(shared.heat.answer(&shared.running()?.server).await)
 }
 
-async fn show(State(shared): App, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let info = sessions::one(&shared.running()?.server, &id).await?;
+async fn show(State(shared): App, id: PathId) -> Result<Response, Refusal> {
+    let info = sessions::one(&shared.running()?.server, &text(id)?).await?;
     Ok(json(StatusCode::OK, &sessions::Session::of(&info)))
 }
 
+/// What stands in a path for a session.
+fn text(id: PathId) -> Result<String, Refusal> {
+    id.map(|Path(id)| id).map_err(|_| {
+        let message = "a session's id is three numbers with hyphens, such as 0-17-3";
+        Refusal::new(StatusCode::NOT_FOUND, "no_session", message)
+    })
+}
+
 /// Disconnects a client.
-async fn kick(State(shared): App, Path(id): Path<String>, uri: Uri) -> Result<Response, Refusal> {
+async fn kick(State(shared): App, id: PathId, uri: Uri) -> Result<Response, Refusal> {
     #[derive(Default, Deserialize)]
     #[serde(deny_unknown_fields, default)]
     struct Asked {
@@ -181,7 +194,7 @@ async fn kick(State(shared): App, Path(id): Path<String>, uri: Uri) -> Result<Re
         return Err(Refusal::bad_query(format!("reason has at most {MAX_DETAIL_LEN} bytes")));
     }
     let server = &shared.running()?.server;
-    let id = sessions::one(server, &id).await?.id;
+    let id = sessions::one(server, &text(id)?).await?.id;
     let retry = match asked.retry {
         Retry::Never => RetryHint::Never,
         Retry::AtWill => RetryHint::AtWill,
@@ -208,11 +221,14 @@ async fn drain(State(shared): App, body: Body) -> Result<Response, Refusal> {
         let message = format!("a body has to come within {} s", BODY_WITHIN.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message)
     })?;
-    let body = body.map_err(|_| {
+    let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "bad_body", message);
+    let body = body.map_err(|error| {
+        if error.source().is_none_or(|source| !source.is::<LengthLimitError>()) {
+            return bad("the body broke off, or its chunks are no chunks".to_owned());
+        }
         let message = format!("a body has at most {MAX_BODY} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_long", message)
     })?;
-    let bad = |message: String| Refusal::new(StatusCode::BAD_REQUEST, "bad_body", message);
     // An array would do for a structure.
     let object: Map<String, Value> = if body.is_empty() {
         Map::new()

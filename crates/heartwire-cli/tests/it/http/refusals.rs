@@ -1,6 +1,6 @@
 //! Requests that are not answered.
 
-use super::{TOKEN, Web, get};
+use super::{Answer, TOKEN, Web, get};
 
 #[test]
 fn requests_from_other_sites_and_without_a_token_are_refused() {
@@ -46,11 +46,17 @@ fn nonsense_is_refused_with_its_reason() {
     web.get("/colour").expect_refusal(404, "no_path");
     web.get("/v1/drain").expect_refusal(405, "no_method");
     web.get("/v1/sessions/7").expect_refusal(404, "no_session");
+    web.get("/v1/sessions/%ff").expect_refusal(404, "no_session");
     for body in ["{", "[]", r#"{"window":1}"#, r#"{"window_ms":-1}"#, r#"{"window_ms":86400001}"#] {
         web.write("POST", "/v1/drain", body).expect_refusal(400, "bad_body");
     }
     let long = format!("\"{}\"", "x".repeat(16 * 1024));
     web.write("POST", "/v1/drain", &long).expect_refusal(413, "too_long");
+    let chunked = format!(
+        "POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer \
+         {TOKEN}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"
+    );
+    Answer::of(&web.raw(&chunked)).expect_refusal(400, "bad_body");
     web.get("/readyz").expect(200);
 }
 

@@ -24,6 +24,10 @@ pub(crate) use error::HttpError;
 /// Longest body of an answer. A page of 1,000 sessions with names of 255 escaped bytes has 2 MB.
 const MAX_BODY_LEN: usize = 8 << 20;
 
+/// Longest head of an answer, and the most that is read at once. A server that never ends its interim
+/// answers is noticed between two reads.
+const MAX_HEAD_LEN: usize = 16 << 10;
+
 /// The server's answer to one request.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -170,7 +174,9 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_HEAD_LEN);
+        let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, driver: Some(Box::pin(connection)) })
     }
 

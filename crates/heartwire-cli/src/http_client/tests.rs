@@ -121,6 +121,25 @@ async fn answer_beyond_the_limit_is_not_read() {
 }
 
 #[tokio::test]
+async fn server_that_never_ends_its_interim_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let thread = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_request(&mut stream);
+        let interim = format!("HTTP/1.1 100 Continue\r\nx: {}\r\n\r\n", "x".repeat(4_000));
+        let interim = interim.repeat(32);
+        // Until the client has had enough, and closes.
+        (0..1024).take_while(|_| stream.write_all(interim.as_bytes()).is_ok()).count()
+    });
+    let mut client = HttpClient::new(endpoint, None, Duration::from_millis(50));
+    let error = client.json::<u32>("/v1/stats").await.unwrap_err().to_string();
+    assert!(error.contains("did not answer within 50ms"), "{error}");
+    drop(client);
+    assert!(thread.join().unwrap() < 200, "much was read");
+}
+
+#[tokio::test]
 async fn server_that_is_silent_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint: Endpoint = listener.local_addr().unwrap().to_string().parse().unwrap();

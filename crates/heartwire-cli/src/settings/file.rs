@@ -17,6 +17,12 @@ use super::{Value, options};
 /// endless file, such as a device, must not fill the memory.
 const MAX_LEN: u64 = 1024 * 1024;
 
+/// No option has such a long name, and looking for the nearest to one takes long.
+const MAX_NAME: usize = 64;
+
+/// Faults that are told. One that is open can open many others.
+const MAX_FAULTS: usize = 5;
+
 /// Reads the settings of a file for a command.
 pub(super) fn read(path: &Path, command: &Command, errors: &mut Vec<clap::Error>) -> Vec<Setting> {
     let mut settings = Vec::new();
@@ -34,7 +40,7 @@ pub(super) fn read(path: &Path, command: &Command, errors: &mut Vec<clap::Error>
         errors.push(clap::Error::raw(ErrorKind::ValueValidation, what));
     };
     let (table, faults) = DeTable::parse_recoverable(&text);
-    for fault in &faults {
+    for fault in faults.iter().take(MAX_FAULTS) {
         let at = fault.span().map_or(0, |span| span.start);
         wrong(at, &fault.message().replace('\n', ", "));
     }
@@ -48,7 +54,7 @@ pub(super) fn read(path: &Path, command: &Command, errors: &mut Vec<clap::Error>
         let source = Source::File { path: path.to_owned(), line: line(&text, at) };
         match words(command, &key, value.get_ref()) {
             Ok(words) => settings.push(Setting { option: key, words, source }),
-            Err(what) => wrong(at, &format!("{key}: {what}")),
+            Err(what) => wrong(at, &format!("{}: {what}", shown(&key))),
         }
     }
     settings
@@ -89,9 +95,14 @@ fn line(text: &str, at: usize) -> usize {
 
 /// Whether a command line could have such an option.
 fn is_name(key: &str) -> bool {
-    !key.is_empty()
+    (1..=MAX_NAME).contains(&key.len())
         && !key.starts_with('-')
         && key.chars().all(|char| char.is_alphanumeric() || char == '-' || char == '_')
+}
+
+/// A key as it fits into a line.
+fn shown(key: &str) -> String {
+    key.chars().take(MAX_NAME).flat_map(char::escape_debug).collect()
 }
 
 /// What the value of a key is to its option.

@@ -59,6 +59,17 @@ fn a_wrong_value_is_named_with_its_line_and_key() {
     }
 }
 
+/// The nearest name is looked for in a time that grows with the length of a key, and a list that is
+/// open opens every list in it.
+#[test]
+fn a_file_that_is_no_configuration_is_refused_in_few_words() {
+    let said = errors(&format!("{} = 1", "x".repeat(100_000)));
+    assert!(said.contains("x: there is no such option") && said.len() < 200, "{said}");
+    assert!(errors("\"a\\nb\" = 1").contains("file:1: a\\nb: there is no such option"));
+    let said = errors(&format!("drain = {}", "[".repeat(1_000)));
+    assert!(said.matches("error: ").count() <= 5, "{said}");
+}
+
 #[test]
 fn all_errors_of_a_file_are_told_at_once() {
     let said = errors("drain = \"soon\"\nnagl = true\nmax-queue = 1\njson = 5\nformat = \"text\"");

@@ -119,12 +119,10 @@ fn is_protected(path: &str) -> bool {
 
 /// The host that a request names. The one in its first line replaces the header.
 fn host(request: &Parts) -> Result<Authority, Refusal> {
-    if let Some(authority) = request.uri.authority() {
-        return Ok(authority.clone());
-    }
     let mut hosts = request.headers.get_all(HOST).into_iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
+    let host = match (request.uri.authority(), hosts.next(), hosts.next()) {
+        (Some(authority), ..) => Some(authority.clone()),
+        (None, Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
         _ => None,
     };
     host.filter(|host| !host.as_str().contains('@')).ok_or_else(|| {

@@ -50,6 +50,7 @@ fn only_requests_for_a_name_of_this_server_are_answered() {
     // The first line counts, as it does for those who route by it.
     let host = [("host", "localhost")];
     assert_eq!(refusal(&local, "GET", "http://evil.example/livez", &host), "foreign_host");
+    assert_eq!(refusal(&local, "GET", "http://a@localhost/livez", &host), "bad_host");
     let all = guard("0.0.0.0:39080", Some(TOKEN), true);
     assert_eq!(refusal(&all, "GET", "/livez", &[("host", "192.0.2.1")]), "");
     assert_eq!(refusal(&all, "GET", "/livez", &[("host", "evil.example")]), "foreign_host");

@@ -24,8 +24,8 @@ pub(crate) use error::HttpError;
 /// Longest body of an answer. A page of 1,000 sessions with names of 255 escaped bytes has 2 MB.
 const MAX_BODY_LEN: usize = 8 << 20;
 
-/// Longest head of an answer, and the most that is read at once. A server that never ends its interim
-/// answers is noticed between two reads.
+/// Longest head of an answer, and the most that is read at once. Time is looked at between reads,
+/// also where a server sends interim answers without end.
 const MAX_HEAD_LEN: usize = 16 << 10;
 
 /// The server's answer to one request.

@@ -53,8 +53,9 @@ fn nonsense_is_refused_with_its_reason() {
     let long = format!("\"{}\"", "x".repeat(16 * 1024));
     web.write("POST", "/v1/drain", &long).expect_refusal(413, "too_long");
     let chunked = format!(
-        "POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer \
-         {TOKEN}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n"
+        "POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Authorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\nno chunk\r\n"
     );
     Answer::of(&web.raw(&chunked)).expect_refusal(400, "bad_body");
     web.get("/readyz").expect(200);

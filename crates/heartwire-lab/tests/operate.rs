@@ -17,7 +17,7 @@ fn a_small_server_is_looked_after_and_drains_in_good_health() {
         return skip(&format!("{} is not built", server.display()));
     }
     let output = Command::new(LAB)
-        .args(["operate", "--sessions", "300", "--silent", "40", "--time", "4s"])
+        .args(["operate", "--clients", "300", "--silent", "40", "--time", "4s"])
         .args(["--format", "json", "--bin"])
         .arg(server)
         .output()

@@ -169,9 +169,9 @@ fn haproxy_passes_tls_through_behind_its_header() {
 
 #[test]
 fn haproxys_health_checks_are_served_and_silent() {
-    fn story(name: &str, option: &str) {
+    fn story(name: &str, option: &str, most: &str) {
         // One shard accepts in order: before the client's connection the check's.
-        let args = ["--proxy-from", BALANCER, "--max-per-address", "1", "--threads", "1"];
+        let args = ["--proxy-from", BALANCER, "--max-per-address", most, "--threads", "1"];
         let server = Server::start_plain(&args);
         let option = format!("{option} check inter 20ms check-send-proxy");
         let Some(balancer) = Balancer::start(name, server.addr, &option) else { return };
@@ -190,7 +190,9 @@ fn haproxys_health_checks_are_served_and_silent() {
         assert!(log.iter().all(|line| !line.text.contains("warn")), "{log:?}");
     }
     side_by_side(&[
-        ("version 1", || story("haproxy-check-v1", "send-proxy")),
-        ("version 2", || story("haproxy-check-v2", "send-proxy-v2")),
+        // Version 1 has no word for a connection of the balancer's own: a check is one of a client at
+        // the balancer's address, and the next can come before it has ended.
+        ("version 1", || story("haproxy-check-v1", "send-proxy", "100")),
+        ("version 2", || story("haproxy-check-v2", "send-proxy-v2", "1")),
     ]);
 }

@@ -217,7 +217,11 @@ pub(crate) fn expect_kinds(events: &[Event], kinds: &str) {
     let came: BTreeSet<_> = events.iter().map(Event::name).collect();
     let expected: BTreeSet<_> = kinds.split(' ').collect();
     assert!(expected.is_subset(&came), "{came:?}");
-    assert!(came.iter().all(|kind| *kind == "paused" || expected.contains(kind)), "{came:?}");
+    // A busy machine pauses; and a server with one place is short of it, if it is full when it
+    // looks, each second.
+    let by_chance = ["paused", "resource"];
+    let is_known = |kind: &&str| by_chance.contains(kind) || expected.contains(kind);
+    assert!(came.iter().all(is_known), "{came:?}");
 }
 
 /// Without the pauses of a busy machine.

@@ -9,7 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   heartwire-lab operate
       15,000 sessions with heartbeats every second, looked at in all the ways that there are
-  heartwire-lab operate --sessions 1000 --time 3s --format json
+  heartwire-lab operate --clients 1000 --time 3s --format json
       a smaller one, as one object
 
 The server is `heartwire serve --http` with a timeout of 5 s. Beside the sessions, clients connect
@@ -22,7 +22,7 @@ Exit codes: 0 every bar was kept, 1 one was missed, 2 usage.";
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Number of sessions that send heartbeats.
-    #[arg(long, value_name = "N", default_value_t = 15_000)]
+    #[arg(long = "clients", value_name = "N", default_value_t = 15_000)]
     pub(super) sessions: u32,
 
     /// Interval of each.

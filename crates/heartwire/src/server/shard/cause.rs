@@ -52,23 +52,30 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Keeps when the certificate of a client expires, which has ended its TLS handshake. If the
     /// settings of TLS have changed since that began, verifies it again.
     pub(super) fn note_certificate(&mut self, slot: u32) {
-        let handle = self.state.handle.clone();
         let Some((session, agenda)) = self.state.live(slot) else { return };
-        let (Some(tls), Some(settings)) = (session.link.tls(), handle.tls()) else { return };
+        let Some(tls) = session.link.tls() else { return };
         let certificate = tls.certificate_until();
         if certificate.is_none() {
             return;
         }
-        let is_outdated = tls.is_outdated(settings);
         let (now, wall) = (agenda.world.now(), agenda.world.wall_secs());
         agenda.grants.set(slot, Grant { certificate, ..Grant::NONE }, now, wall);
-        if is_outdated {
-            self.look_at(slot, wall, true);
-        }
+        self.look_again(slot);
+    }
+
+    /// Looks at a client once more, at its certificate only if the settings of TLS have changed
+    /// since its handshake began.
+    pub(super) fn look_again(&mut self, slot: u32) {
+        let handle = self.state.handle.clone();
+        let Some((session, agenda)) = self.state.live(slot) else { return };
+        let tls = session.link.tls().zip(handle.tls());
+        let is_outdated = tls.is_some_and(|(tls, settings)| tls.is_outdated(settings));
+        let wall = agenda.world.wall_secs();
+        self.look_at(slot, wall, is_outdated);
     }
 
     /// Ends the session in this slot if its token, or its certificate, is not valid any more.
-    pub(super) fn look_at(&mut self, slot: u32, wall: u64, verifies: bool) {
+    fn look_at(&mut self, slot: u32, wall: u64, verifies: bool) {
         let handle = self.state.handle.clone();
         let Some((session, agenda)) = self.state.live(slot) else { return };
         let Grant { token, mut until, certificate } = agenda.grants.get(slot);

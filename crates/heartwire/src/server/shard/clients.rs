@@ -174,9 +174,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Newcomer::New(stream) => stream,
             Newcomer::Returning(returning) => {
                 if let Some(id) = self.take_in(*returning, place) {
-                    // The tokens may have changed while it was on its way.
-                    let wall = self.state.agenda.world.wall_secs();
-                    self.look_at(id.slot(), wall, true);
                     self.state.agenda.resuming.push_back(id);
                 }
                 return;

@@ -152,6 +152,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Lets a client that waits go on with its session, which is one of this shard.
     fn resume(&mut self, slot: u32) {
+        // It goes into the slot of its session, which a look that is under way may have passed.
+        self.look_again(slot);
         let Some((session, _)) = self.state.at(slot) else { return };
         let Some(wanted) = session.resuming().map(|resuming| resuming.session) else { return };
         let wanted = SessionId::of(wanted);

@@ -190,8 +190,8 @@ fn haproxys_health_checks_are_served_and_silent() {
         assert!(log.iter().all(|line| !line.text.contains("warn")), "{log:?}");
     }
     side_by_side(&[
-        // Version 1 has no word for a connection of the balancer's own: a check is one of a client at
-        // the balancer's address, and the next can come before it has ended.
+        // Version 1 has no word for a connection of the balancer's own: a check is a client of its
+        // address, and the next one can come before it has ended.
         ("version 1", || story("haproxy-check-v1", "send-proxy", "100")),
         ("version 2", || story("haproxy-check-v2", "send-proxy-v2", "1")),
     ]);

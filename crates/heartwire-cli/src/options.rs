@@ -148,7 +148,7 @@ pub(crate) struct ResumeArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value = "512KiB",
+        default_value = "2MiB",
         value_parser = bytes::<u32>(WINDOW)
     )]
     pub(crate) window: u32,

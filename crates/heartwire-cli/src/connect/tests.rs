@@ -18,7 +18,7 @@ fn sessions_outlive_connections_that_are_encrypted_or_within_this_machine() {
         let Command::Connect(args) = Cli::parse_from(words).command else { panic!("no command") };
         resume(&args).map_err(|Usage(error)| error)
     };
-    let kept = Ok(Ok((ResumeArgs::GRACE, 512 * 1024)));
+    let kept = Ok(Ok((ResumeArgs::GRACE, 2 * 1024 * 1024)));
     for here in ["localhost", "LOCALHOST:7", "127.0.0.1", "127.9.9.9:7", "[::1]", "[::1]:7"] {
         assert_eq!(outages(&[here]), kept, "{here}");
     }

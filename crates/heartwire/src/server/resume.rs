@@ -27,13 +27,13 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Default for [`window`](Self::window): 70 Mbit/s at a round trip of 60 ms, and enough for
+    /// Default for [`window`](Self::window): 280 Mbit/s at a round trip of 60 ms, and enough for
     /// loopback (`docs/benchmarks.md`).
-    pub const WINDOW: u32 = 512 * 1024;
+    pub const WINDOW: u32 = 2 * 1024 * 1024;
     /// Default for [`grace`](Self::grace): long enough for a device that changes its network or
     /// drives through a tunnel.
     pub const GRACE: Duration = Duration::from_secs(120);
-    /// Default for [`max_replay`](Self::max_replay): 512 clients with a full window.
+    /// Default for [`max_replay`](Self::max_replay): 128 clients with a full window.
     pub const MAX_REPLAY: usize = 256 * 1024 * 1024;
 
     /// What the server offers to its clients.

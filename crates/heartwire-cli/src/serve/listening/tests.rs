@@ -121,7 +121,7 @@ fn which_sessions_outlive_their_connections_is_told() {
         let listening = listening(args);
         (listening.resumable, listening.outages)
     };
-    let kept = "outlives its connection by 2m, with up to 512 KiB under way each way (256 MiB kept \
+    let kept = "outlives its connection by 2m, with up to 2 MiB under way each way (256 MiB kept \
                 in all)";
     assert_eq!(told(&[]), ("all", format!("a session {kept}")));
     let (resumable, outages) = told(&["--listen", "0.0.0.0:0"]);

@@ -82,7 +82,7 @@ pub struct Args {
     frame: u64,
 
     /// The window on loopback.
-    #[arg(long, value_name = "SIZE", default_value = "512KiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "2MiB", value_parser = size)]
     window: u64,
 
     /// How much the far path carries, in Mbit/s.

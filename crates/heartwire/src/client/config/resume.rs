@@ -31,9 +31,9 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Default for [`window`](Self::window): 512 KiB, which is 70 Mbit/s over a round trip of
+    /// Default for [`window`](Self::window): 2 MiB, which is 280 Mbit/s over a round trip of
     /// 60 ms, and enough for loopback (`docs/benchmarks.md`).
-    pub const WINDOW: u32 = 512 * 1024;
+    pub const WINDOW: u32 = 2 * 1024 * 1024;
 
     /// Default for [`grace`](Self::grace): two minutes, in which a phone changes its network and a
     /// router restarts.

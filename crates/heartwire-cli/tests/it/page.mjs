@@ -107,7 +107,10 @@ const stories = {
     await watchDrawing(page);
     const well = await page.evaluate(() => drawn("frozen"));
     assert(well.pixel[3] > 0, "a point is painted");
+    // The stream is made anew for it, and has no data from before.
+    const withData = page.waitForResponse((answer) => answer.url().includes(",data"));
     await page.getByLabel("data").check();
+    await withData;
 
     // Looked for in the page itself, so that a busy machine does not miss it.
     await page.evaluate(() => setInterval(() => {

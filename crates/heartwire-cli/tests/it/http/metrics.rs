@@ -62,6 +62,6 @@ fn metrics_are_the_documented_ones_and_name_no_client() {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let Some((_, labels)) = line.split_once('{') else { continue };
         let label = labels.split('=').next().unwrap();
-        assert!(["reason", "code", "version", "le"].contains(&label), "{line}");
+        assert!(["reason", "code", "version", "le", "resource"].contains(&label), "{line}");
     }
 }

@@ -292,6 +292,6 @@ fn a_server_that_stops_reads_nothing_again() {
     // Within 250 ms it would count as the same.
     thread::sleep(ms(300));
     server.process.signal(Signal::TERM);
-    server.log.line("stopped at once by a second signal");
+    // At once, and not when the drain is over. It says so if the machine lets it within a second.
     assert_eq!(server.process.exit_code(), Some(0));
 }

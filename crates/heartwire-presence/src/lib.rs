@@ -1,0 +1,1 @@
+//! Who is online, on how many machines you like.

@@ -1,1 +1,15 @@
 //! Who is online, on how many machines you like.
+//!
+//! Several Heartwire servers share their presence through Redis: which names are online, on which
+//! node, since when and with which epoch. Heartbeats never reach Redis: a session's liveness is its
+//! node's affair, and the node's own is a lease, renewed every five seconds.
+
+mod change;
+mod node_id;
+#[allow(dead_code, reason = "the parts that use it come next")]
+mod session;
+#[allow(dead_code, unused_imports, reason = "the parts that use it come next")]
+mod store;
+
+pub use change::{Change, Entry, Kind};
+pub use node_id::{NodeId, NodeName, NotANodeName};

@@ -1,6 +1,6 @@
 //! Test kit for real sockets: a [`Peer`] that a test plays by hand, a [`ServerRig`] and a
 //! [`ClientRig`] around the library's two ends, a [`Proxy`] between them, a [`Process`] with its
-//! [`Lines`] around a program, and one [`PATIENCE`].
+//! [`Lines`] around a program, a [`RedisServer`], and one [`PATIENCE`].
 //!
 //! A busy machine runs a thread late, by any amount. So over real sockets a test asserts the order
 //! of events, a verdict's own numbers (silence, lateness and bound), and elapsed time only as a
@@ -39,6 +39,8 @@ mod peer;
 #[cfg(unix)]
 mod process;
 mod proxy;
+#[cfg(unix)]
+mod redis;
 mod resume;
 mod server;
 mod skip;
@@ -58,6 +60,8 @@ pub use peer::{Beating, End, Got, Peer};
 #[cfg(unix)]
 pub use process::Process;
 pub use proxy::{Proxy, Way};
+#[cfg(unix)]
+pub use redis::RedisServer;
 pub use resume::{Resumable, after};
 pub use server::{Offline, ServerRig, echo, verdict_of};
 pub use skip::skip;

@@ -10,10 +10,13 @@ use crate::NodeId;
 /// A call of the store. Each is one script, and so atomic.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Call {
-    /// Takes a lease for a new node. Answer: [`Answer::Leased`].
+    /// Takes a lease for a new node. Answer: [`Answer::Leased`], or [`Answer::Fenced`] if other
+    /// nodes have begun to reap this id already.
     Join {
         /// The node.
         node: NodeId,
+        /// Where operators reach it, as it says itself; may be empty.
+        address: Box<str>,
     },
     /// Renews a lease, also one that is over, unless other nodes have begun to reap the node.
     /// Answer: [`Answer::Leased`], or [`Answer::Fenced`].
@@ -22,10 +25,14 @@ pub(crate) enum Call {
         node: NodeId,
     },
     /// Says what has changed on a node, in order. Answer: [`Answer::Applied`], or
-    /// [`Answer::Fenced`], and then nothing was applied.
+    /// [`Answer::Fenced`] or [`Answer::Stale`], and then nothing was applied.
     Apply {
         /// The node.
         node: NodeId,
+        /// Counts these calls of the node. The same call again has its number again; a call with
+        /// other ops has a higher one. A Redis that was stopped reads all that connections given up
+        /// long ago had sent, in any order: what is older than the last applied must not count.
+        number: u64,
         /// The changes, 200 at most.
         ops: Vec<Op>,
     },
@@ -62,6 +69,11 @@ pub(crate) enum Call {
         /// The node.
         node: NodeId,
     },
+    /// Has the node of a name end its session. Answer: [`Answer::Kicked`].
+    Kick {
+        /// The name.
+        name: Box<str>,
+    },
 }
 
 /// A change of one name.
@@ -84,7 +96,8 @@ pub(crate) enum Op {
     Offline {
         /// The name.
         name: Box<str>,
-        /// The epoch of the session that ended, as the store knows it ([`Outcome::Online`]).
+        /// The epoch of the session that ended, as the store knows it ([`Outcome::Online`]). Takes
+        /// the name offline if the store has this epoch or an older one, for this node.
         epoch: u64,
         /// Why it ended.
         reason: Box<str>,
@@ -112,7 +125,7 @@ pub(crate) enum Outcome {
         /// The epoch that counts from now on.
         epoch: u64,
     },
-    /// A newer session has the name, on this or another node: end this one.
+    /// A newer session has the name, on another node: end this one.
     Older {
         /// The epoch of the newer one.
         epoch: u64,
@@ -137,6 +150,8 @@ pub(crate) enum Answer {
     },
     /// The node was taken for dead: it goes on under a new id, and says again what it has.
     Fenced,
+    /// A later [`Call::Apply`] of the node came before this one.
+    Stale,
     /// One outcome for each op.
     Applied(Vec<Outcome>),
     /// What the store has of the node.
@@ -168,6 +183,9 @@ pub(crate) enum Answer {
     Alive,
     /// It was told.
     Told,
+    /// The node that was told to end the session; none if the name is not online, or was on a node
+    /// that is being reaped.
+    Kicked(Option<NodeId>),
 }
 
 /// What the store, or an operator through it, wants of a node.

@@ -1,9 +1,21 @@
 //! What nodes share in Redis, and how they change it: scripts, each atomic, each safe to call
 //! again when its answer was lost.
 
+use core::time::Duration;
+
 mod call;
+mod event;
+#[cfg(test)]
+pub(crate) mod model;
 
 pub(crate) use call::{Answer, Call, Command, Op, Outcome};
+pub(crate) use event::{StreamId, Told};
+
+/// How long a node's lease runs. It is renewed each third of that.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
+
+/// The pause after a portion of a dead node's names was told offline.
+pub(crate) const REAP_PAUSE: Duration = Duration::from_millis(250);
 
 /// The length of a node's [digest](Answer::Digest) in bits: Lua's numbers are exact up to 53.
 const DIGEST_BITS: u32 = 40;

@@ -7,9 +7,12 @@
 mod change;
 mod node_id;
 #[allow(dead_code, reason = "the parts that use it come next")]
+mod outgoing;
+#[allow(dead_code, reason = "the parts that use it come next")]
 mod session;
 #[allow(dead_code, unused_imports, reason = "the parts that use it come next")]
 mod store;
 
 pub use change::{Change, Entry, Kind};
 pub use node_id::{NodeId, NodeName, NotANodeName};
+pub use outgoing::{Incident, IncidentCause, IncidentOver, NetworkLoss};

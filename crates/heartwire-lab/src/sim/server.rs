@@ -10,7 +10,8 @@ use heartwire::internal::{Place, Reported, SessionView, Shard, Wake, assemble};
 use heartwire::server::auth::Tokens;
 use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{
-    CommandError, Control, Event, Handle, Handler, Protocols, Resume, ServerConfig, SessionId,
+    CommandError, Control, EpochClock, Event, Handle, Handler, Protocols, Resume, ServerConfig,
+    SessionId,
 };
 use heartwire::v1::{ResumeOffer, RetryHint};
 use heartwire::{Cause, Reason, TICK};
@@ -77,13 +78,13 @@ impl Server {
         let waker = Waker::from(Arc::new(Bell(self.net.clone())));
         let listeners = vec![Listener::new(machine.clone())];
         let places = vec![Place { world: machine, listeners, waker }];
-        let config = config(&self.terms.server, self.tokens.as_ref());
+        let epochs = EpochClock::stopped((self.starts << 32) + 1);
+        let config = config(&self.terms.server, self.tokens.as_ref()).epoch_clock(epochs);
         self.net.lock().revoked_at = None;
         let (net, terms) = (&self.net, &self.terms);
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&self.starts.to_le_bytes());
-        let run = (self.starts << 32, secret);
-        let (handle, shards) = assemble(&config, places, true, run, |_| {
+        let (handle, shards) = assemble(&config, places, true, secret, |_| {
             let (sessions, links) = (Vec::new(), BTreeMap::new());
             let longest = terms.client.accepts().unwrap_or(usize::MAX);
             let resume = terms.client.resume_offer().zip(terms.server.resume_offer());

@@ -32,13 +32,13 @@ pub struct Place<W: ServerWorld> {
 /// Creates a server's handle and its shards, one per place. There must be as many places as the
 /// configuration has threads.
 ///
-/// `can_coalesce`: whether the sockets have low-water marks. `epochs_from`: epochs of names are
-/// greater than this. `secret`: of this run, from which the keys of its sessions are derived.
+/// `can_coalesce`: whether the sockets have low-water marks. `secret`: of this run, from which the
+/// keys of its sessions are derived.
 pub fn assemble<W: ServerWorld, H: Handler>(
     config: &ServerConfig,
     places: Vec<Place<W>>,
     can_coalesce: bool,
-    (epochs_from, secret): (u64, [u8; 32]),
+    secret: [u8; 32],
     mut handler: impl FnMut(usize) -> H,
 ) -> (Handle, Vec<Shard<W, H>>) {
     let coalesces = can_coalesce && config.wants_to_coalesce();
@@ -68,7 +68,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
         wakers,
         tls: config.tls.clone(),
         addresses: AddressCounts::new(config.admission.clone()),
-        names: Names::new(epochs_from),
+        names: Names::new(config.epoch_clock.clone()),
         max_pending: config.max_pending(),
         held_per_shard: config.held_per_shard(),
         denials: Denials::new(),

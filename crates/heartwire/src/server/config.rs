@@ -14,6 +14,7 @@ use heartwire_core::{FrameLimits, Policy, Preset, Protocol, Settings, Side, fram
 use super::admission::pending::MaxPending;
 use super::agenda::{Account, Held};
 use super::auth::Tokens;
+use super::epoch::EpochClock;
 use super::id::MAX_SHARDS;
 use super::limits::{Admission, Limits};
 use super::link::TlsTimeouts;
@@ -63,6 +64,7 @@ pub struct ServerConfig {
     pub(super) tls: Option<SharedServerTls>,
     tls_handshake_timeout: Duration,
     pub(super) proxy_from: Vec<Network>,
+    pub(super) epoch_clock: EpochClock,
 }
 
 impl ServerConfig {
@@ -115,6 +117,7 @@ impl ServerConfig {
             // Two round trips on any path, with one packet lost in each.
             tls_handshake_timeout: Duration::from_secs(5),
             proxy_from: Vec::new(),
+            epoch_clock: EpochClock::new(),
         }
     }
 
@@ -282,6 +285,13 @@ impl ServerConfig {
     pub fn tls_with_timeout(mut self, tls: SharedServerTls, handshake: Duration) -> Self {
         self.tls_handshake_timeout = handshake;
         self.tls(tls)
+    }
+
+    /// The clock that [epochs](super::Agreed::epoch) come from. Default: one of its own, which
+    /// began with the wall clock when this configuration was made.
+    pub fn epoch_clock(mut self, clock: EpochClock) -> Self {
+        self.epoch_clock = clock;
+        self
     }
 
     /// Whether each shard accepts for itself.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::num::NonZero;
 use core::time::Duration;
 
 use heartwire_core::internal::Typed;
@@ -167,10 +168,14 @@ pub enum Event<D> {
 pub struct Agreed {
     /// The client's name, if it gave one.
     pub name: Option<Box<str>>,
-    /// Orders the sessions of one name: later ones have higher epochs. 0 without a name. A server
-    /// starts with the microseconds since 1970, so later runs have higher epochs too, unless the
-    /// clock was set back by more than the earlier run had lasted.
+    /// Orders the sessions of one name: later ones have higher epochs. 0 without a name. Each is
+    /// the time in microseconds since 1970, by the server's [clock](super::EpochClock), or one
+    /// more than the last: so later runs have higher epochs too, unless the wall clock was set
+    /// back by more than the time between the two.
     pub epoch: u64,
+    /// The client's instance, if it tells it: a number that a client draws when it starts, and that
+    /// it has until it ends.
+    pub instance: Option<NonZero<u64>>,
     /// The client's program and version, as the client reports them.
     pub agent: Option<Box<str>>,
     /// How the client's last connection ended, as the client reports it.

@@ -155,6 +155,23 @@ impl Handle {
         self.post(id, Command::Kick { id, retry, detail: detail.into() })
     }
 
+    /// Ends a session because a newer one of the same name is on another server
+    /// ([`Reason::TakenOver`](crate::Reason::TakenOver)), and tells the client not to reconnect. A
+    /// session that is away ends too. Does nothing if the session has ended by the time its shard
+    /// sees the command.
+    ///
+    /// `same_client`: the newer session is one of the same client, with the same
+    /// [instance](super::Agreed::instance). Then the client may come back within a second, and
+    /// begins a new session. A client that still has this connection would otherwise stay away for
+    /// good where two servers mistook the order of its sessions, which lie milliseconds apart.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn take_over(&self, id: SessionId, same_client: bool) -> Result<(), CommandError> {
+        self.post(id, Command::TakeOver { id, same_client })
+    }
+
     /// The number of sessions with a connection now.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -40,6 +40,8 @@ pub(super) enum Command {
     /// Another session takes over this session's name.
     TakeOver {
         id: SessionId,
+        /// It is one of the same client on another server.
+        same_client: bool,
     },
     /// The name that this session waits for is free.
     Welcome {

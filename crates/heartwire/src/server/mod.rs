@@ -33,6 +33,7 @@ mod changes;
 mod channel;
 mod config;
 mod descriptors;
+mod epoch;
 mod error;
 mod event;
 mod grants;
@@ -88,6 +89,7 @@ pub(crate) use admission::tokens::is_world_readable;
 pub(crate) use changes::Changes;
 pub use channel::Events;
 pub use config::{Protocols, ServerConfig};
+pub use epoch::EpochClock;
 pub use error::{CommandError, ServerError};
 pub use event::{Agreed, Event, LastConnection, SessionInfo};
 pub(crate) use grants::Until;
@@ -114,7 +116,7 @@ use reactor::Reactor;
 
 use crate::kernel::KernelReport;
 use crate::proof::Key;
-use crate::{clock, sys};
+use crate::sys;
 
 /// A running server. Dropping it shuts the server down without waiting; [`join`](Self::join) waits.
 #[derive(Debug)]
@@ -168,11 +170,8 @@ impl Server {
             places.push(Place { world, listeners, waker });
         }
         let coalesces = config.wants_to_coalesce() && can_coalesce();
-        // A server uses less than one epoch per microsecond, so the epochs of the next run are
-        // higher.
         let secret = Key::random().map_err(ServerError::System)?;
-        let identity = (clock::wall_micros(), *secret.as_bytes());
-        let (handle, shards) = assemble(&config, places, coalesces, identity, handler);
+        let (handle, shards) = assemble(&config, places, coalesces, *secret.as_bytes(), handler);
         let mut server = Self {
             handle,
             threads: Vec::new(),

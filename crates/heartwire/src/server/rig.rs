@@ -22,7 +22,7 @@ use self::machine::Machine;
 use super::assembly::{Place, assemble};
 use super::handler::{Control, Handler};
 use super::shard::{Ready, Reported, SessionView, Shard, Wake};
-use super::{Agreed, Event, Handle, ServerConfig, SessionId};
+use super::{Agreed, EpochClock, Event, Handle, ServerConfig, SessionId};
 use crate::Reason;
 use crate::toy::Toy;
 
@@ -130,7 +130,7 @@ impl Rig {
         config: ServerConfig,
         act: impl FnMut(&Event<&[u8]>, &mut Control<'_>) + Send + 'static,
     ) -> Self {
-        let config = config.reuse_port(false);
+        let config = config.reuse_port(false).epoch_clock(EpochClock::stopped(1));
         let toy = Toy::new();
         let door = Door::new(&toy);
         let machines: Vec<(Machine, Arc<Woken>)> =
@@ -154,7 +154,7 @@ impl Rig {
             meanwhile: Arc::default(),
         };
         let (handle, shards) =
-            assemble(&config, places.collect(), true, (0, [7; 32]), |_| application.clone());
+            assemble(&config, places.collect(), true, [7; 32], |_| application.clone());
         let seats = shards.into_iter().zip(machines).map(|(shard, (machine, woken))| Seat {
             shard,
             machine,

@@ -103,6 +103,14 @@ impl Phase {
 pub(super) struct Identity {
     pub(super) name: Box<str>,
     pub(super) epoch: u64,
+    /// It was taken over by a session of the same client, which may come back all the same.
+    may_return: bool,
+}
+
+impl Identity {
+    pub(super) fn new(name: &str, epoch: u64) -> Self {
+        Self { name: name.into(), epoch, may_return: false }
+    }
 }
 
 /// A client that has said HELLO and was not welcomed yet.
@@ -227,6 +235,17 @@ impl<S: Socket> Session<S> {
 
     pub(super) fn identity(&self) -> Option<&Identity> {
         self.extra.as_ref()?.identity.as_ref()
+    }
+
+    /// Lets its client come back after it was taken over by a session of the same client.
+    pub(super) fn let_return(&mut self) {
+        if let Some(identity) = self.extra.as_mut().and_then(|extra| extra.identity.as_mut()) {
+            identity.may_return = true;
+        }
+    }
+
+    pub(super) fn may_return(&self) -> bool {
+        self.identity().is_some_and(|identity| identity.may_return)
     }
 
     pub(super) fn take_identity(&mut self) -> Option<Identity> {

@@ -10,6 +10,7 @@ use heartwire_core::Instant;
 use heartwire_core::v1::MAX_NAME_LEN;
 
 use super::tokens::Principal;
+use crate::server::epoch::EpochClock;
 use crate::server::id::SessionId;
 
 /// Maximum number of takeovers of one name within [`TAKEOVER_WINDOW`] that a single client on a bad
@@ -198,9 +199,9 @@ pub(crate) struct Next {
 ///   is lost, the handshake timeout ends the session, which releases the name.
 ///
 /// Then the events of one name come in the order of their epochs: a session is welcomed only after
-/// the previous holder was reported offline. Epochs come from one counter, so they grow for each
-/// name although a free name has no entry. There are at most as many entries as sessions with a
-/// name.
+/// the previous holder was reported offline. Each epoch is higher than all before it, so they grow
+/// for each name although a free name has no entry. There are at most as many entries as sessions
+/// with a name.
 ///
 /// Recent takeovers are remembered separately: otherwise a session that takes a name and leaves at
 /// once would free it and reset the count.
@@ -211,7 +212,14 @@ pub(crate) struct Names(Mutex<Registry>);
 struct Registry {
     names: HashMap<Box<str>, Entry>,
     fights: Fights,
-    last_epoch: u64,
+    epochs: Epochs,
+}
+
+/// Epochs are times, so that those of another run or another server compare.
+#[derive(Debug)]
+struct Epochs {
+    clock: EpochClock,
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -224,9 +232,10 @@ struct Entry {
 }
 
 impl Names {
-    /// An empty registry, whose first epoch follows `last_epoch`.
-    pub(crate) fn new(last_epoch: u64) -> Self {
-        Self(Mutex::new(Registry { names: HashMap::new(), fights: Fights::default(), last_epoch }))
+    /// An empty registry, whose epochs come from this clock.
+    pub(crate) fn new(clock: EpochClock) -> Self {
+        let epochs = Epochs { clock, last: 0 };
+        Self(Mutex::new(Registry { names: HashMap::new(), fights: Fights::default(), epochs }))
     }
 
     /// Claims `name` for a session of `claimant`. A repeated claim by the session that holds the
@@ -240,16 +249,15 @@ impl Names {
         now: Instant,
     ) -> Claim {
         let mut registry = self.lock();
-        let Registry { names, fights, last_epoch } = &mut *registry;
+        let Registry { names, fights, epochs } = &mut *registry;
         fights.forget_old(now);
         let Some(entry) = names.get_mut(name) else {
-            *last_epoch += 1;
-            let epoch = *last_epoch;
+            let epoch = epochs.next();
             let entry = Entry { newest: claimant, holder: id, epoch, next: None };
             names.insert(name.into(), entry);
             return Claim::Yours { epoch };
         };
-        entry.claim(claimant, id, last_epoch, || fights.admit(name, now))
+        entry.claim(claimant, id, epochs, || fights.admit(name, now))
     }
 
     /// Whether a session of this principal holds a name, and no other comes next.
@@ -318,12 +326,19 @@ impl Names {
     }
 }
 
+impl Epochs {
+    fn next(&mut self) -> u64 {
+        self.last = self.clock.now_micros().max(self.last.saturating_add(1));
+        self.last
+    }
+}
+
 impl Entry {
     fn claim(
         &mut self,
         claimant: Claimant,
         id: SessionId,
-        last_epoch: &mut u64,
+        epochs: &mut Epochs,
         admit_takeover: impl FnOnce() -> Result<(), Refused>,
     ) -> Claim {
         if self.holder == id {
@@ -341,8 +356,7 @@ impl Entry {
             return Claim::Fighting { retry_after: fight.retry_after, first: fight.first };
         }
         self.newest = claimant;
-        *last_epoch += 1;
-        let epoch = *last_epoch;
+        let epoch = epochs.next();
         let replaced = self.next.replace(Next { id, epoch });
         Claim::After { holder, epoch, replaces: replaced.map(|next| next.id) }
     }

@@ -13,7 +13,15 @@ fn each_event_is_one_line_that_says_what_happened_and_to_which_client() {
     let contract = Terms::new(offer).agree(&offer).unwrap();
     let agreed_after = |name, last: Option<v1::LastConnection<'_>>| {
         let (agent, last) = (Some("agent\n1".into()), last.map(LastConnection::of));
-        Some(Box::new(Agreed { name, epoch: 1, agent, last, contract, grace: None }))
+        Some(Box::new(Agreed {
+            name,
+            epoch: 1,
+            instance: None,
+            agent,
+            last,
+            contract,
+            grace: None,
+        }))
     };
     let agreed = |name| agreed_after(name, None);
     let session = Some(SessionId::new(1, 2, 3).as_u64());

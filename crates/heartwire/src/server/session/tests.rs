@@ -19,7 +19,7 @@ fn session() -> Session<mio::net::TcpStream> {
 }
 
 fn identity() -> Identity {
-    Identity { name: "hall/door-3".into(), epoch: 7 }
+    Identity::new("hall/door-3", 7)
 }
 
 fn agreed() -> Box<Agreed> {
@@ -27,7 +27,15 @@ fn agreed() -> Box<Agreed> {
     let contract = Terms::new(offer).agree(&offer).unwrap();
     let last = LastConnection::of(v1::LastConnection::new("reset", Duration::ZERO, Some(1)));
     let last = Some(last);
-    Box::new(Agreed { name: None, epoch: 0, agent: None, last, contract, grace: None })
+    Box::new(Agreed {
+        name: None,
+        epoch: 0,
+        instance: None,
+        agent: None,
+        last,
+        contract,
+        grace: None,
+    })
 }
 
 fn applicant() -> Box<Applicant> {

@@ -134,7 +134,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if session.link.stream.is_none() {
             return self.close(slot, reason);
         }
-        let bye = bye(&reason, drain, id, session.final_position());
+        let bye = bye(&reason, drain, id, session.final_position(), session.may_return());
         let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
         // Kicked and rejected clients already have a BYE queued, or understand none.
         let says_bye =
@@ -355,14 +355,14 @@ impl Gone {
             since: session.since,
             is_known: session.phase().is_known(),
             is_refused: session.is_refused(),
-            name: session.take_identity().map(|identity| identity.name),
             undelivered: session.undelivered(),
             final_position: session.final_position(),
             refuses: match reason {
-                Some(Reason::TakenOver) => Some(ByeCode::TakenOver),
+                Some(Reason::TakenOver) if !session.may_return() => Some(ByeCode::TakenOver),
                 Some(Reason::Kicked) if session.is_banned() => Some(ByeCode::Kicked),
                 _ => None,
             },
+            name: session.take_identity().map(|identity| identity.name),
         }
     }
 }

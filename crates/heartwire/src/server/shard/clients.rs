@@ -268,7 +268,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     break;
                 }
                 Command::Survey(survey) => self.begin_survey(survey),
-                Command::TakeOver { id } => self.take_over(id),
+                Command::TakeOver { id, same_client } => self.take_over(id, same_client),
                 Command::Welcome { id } => self.welcome_waiting(id),
                 Command::Replaced { id } => self.replace_waiting(id),
                 Command::LookFor { id, claimer, claimant } => {

@@ -26,6 +26,9 @@ use crate::world::{Break, ServerWorld};
 /// reconnect in one instant, even if the server does not wait for them.
 const MIN_WINDOW: Duration = Duration::from_secs(1);
 
+/// When clients come back that are disconnected one by one.
+const SOON: RetryHint = RetryHint::Within { earliest: Duration::ZERO, latest: MIN_WINDOW };
+
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn handle_hello(&mut self, slot: u32, hello: &Hello<'_>, now: Instant) {
         if self.has_left(slot, now) {
@@ -60,14 +63,22 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let detail = error.to_string();
             return reject(session, agenda, ByeCode::Protocol, RetryHint::Never, &detail);
         }
-        let mut identity = hello.name.map(|name| Identity { name: name.into(), epoch: 0 });
+        let mut identity = hello.name.map(|name| Identity::new(name, 0));
         let resume = self.agree_to_resume(slot, hello.resume);
         if resume.is_some() {
             contract.wake_bytes = self.state.agenda.config.resumable_wake_bytes;
         }
         let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
         let mut client = Box::new(Applicant {
-            agreed: Box::new(Agreed { name: None, epoch: 0, agent, last, contract, grace: None }),
+            agreed: Box::new(Agreed {
+                name: None,
+                epoch: 0,
+                instance: hello.instance,
+                agent,
+                last,
+                contract,
+                grace: None,
+            }),
             claimant: Claimant { principal, instance: hello.instance.filter(|_| !forgets) },
             resume,
             resuming: None,
@@ -116,7 +127,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if let Some(name) = hello.name.filter(|name| valid_name(name).is_ok()) {
             // For the event only: the client does not hold the name.
-            session.set_identity(Identity { name: name.into(), epoch: 0 });
+            session.set_identity(Identity::new(name, 0));
         }
         if let Some(count) = count {
             tracing::warn!(
@@ -173,7 +184,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Claim::After { holder, epoch, replaces } => {
                 identity.epoch = epoch;
                 session.wait_for(Some(identity), client);
-                self.post(Command::TakeOver { id: holder }, holder);
+                self.post(Command::TakeOver { id: holder, same_client: false }, holder);
                 if let Some(replaced) = replaces {
                     self.post(Command::Replaced { id: replaced }, replaced);
                 }
@@ -256,9 +267,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Ends a session whose name a newer one takes over.
-    pub(super) fn take_over(&mut self, id: SessionId) {
+    pub(super) fn take_over(&mut self, id: SessionId, same_client: bool) {
         if let Some((session, agenda)) = self.state.find(id) {
             if !agenda.world.breaks(Break::ForgetsTakenOver) {
+                if same_client && session.phase().is_online() {
+                    session.let_return();
+                }
                 agenda.end(session, Reason::TakenOver);
             }
         }
@@ -323,6 +337,7 @@ pub(super) fn bye(
     drain: Duration,
     id: SessionId,
     taken: Option<Position>,
+    may_return: bool,
 ) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {
@@ -331,12 +346,14 @@ pub(super) fn bye(
             let retry = RetryHint::Within { earliest: Duration::ZERO, latest };
             Bye::new(ByeCode::Draining, retry)
         }
+        // A client that reads this has this connection, so it may be the newer one after all.
+        Reason::TakenOver if may_return => Bye::new(ByeCode::TakenOver, SOON)
+            .detail("this client has a newer session on another server"),
         Reason::TakenOver => Bye::new(ByeCode::TakenOver, RetryHint::Never),
         // It goes to another server, if a balancer says so. The window is short: sessions that
         // began together do not end together.
         Reason::MaxAge => {
-            let retry = RetryHint::Within { earliest: Duration::ZERO, latest: MIN_WINDOW };
-            Bye::new(ByeCode::Draining, retry).detail("the session has reached its greatest age")
+            Bye::new(ByeCode::Draining, SOON).detail("the session has reached its greatest age")
         }
         // It may have another token by now. If not, it is rejected, and told to stay away.
         Reason::Revoked(_) | Reason::Expired(_) => {

@@ -17,6 +17,10 @@ fn id(slot: u32) -> SessionId {
     SessionId::new(0, slot, 0)
 }
 
+fn names() -> Names {
+    Names::new(EpochClock::stopped(1))
+}
+
 fn alice() -> Claimant {
     Claimant { principal: Principal::ANYBODY, instance: None }
 }
@@ -40,7 +44,7 @@ struct Rig(Names);
 
 impl Rig {
     fn new() -> Self {
-        Self(Names::new(0))
+        Self(names())
     }
 
     #[track_caller]
@@ -184,10 +188,22 @@ fn more_than_five_takeovers_in_a_minute_are_a_fight_which_is_said_once() {
     rig.release(6, None).release(7, None).release(5, None).claim(66, 6, yours(7));
 }
 
+#[test]
+fn epochs_are_times_and_grow_when_the_clock_does_not() {
+    let clock = EpochClock::stopped(1_000);
+    let names = Names::new(clock.clone());
+    let claim = |n: u32| names.claim(&n.to_string(), alice(), id(n), at(0));
+    assert_eq!((claim(0), claim(1)), (yours(1_000), yours(1_001)));
+    clock.correct(500);
+    assert_eq!((claim(2), claim(3)), (yours(1_500), yours(1_501)));
+    clock.correct(-900);
+    assert_eq!(claim(4), yours(1_502));
+}
+
 /// A path that cuts the client's end right after each connect, and leaves the server's open.
 #[test]
 fn a_client_that_takes_over_from_itself_fights_with_no_other() {
-    let names = Names::new(0);
+    let names = names();
     assert_eq!(names.claim(NAME, instance(7), id(0), at(0)), yours(1));
     for n in 1..=20 {
         let claim = names.claim(NAME, instance(7), id(n), at(2 * u64::from(n)));
@@ -306,7 +322,7 @@ fn fights_are_forgotten_when_they_no_longer_matter() {
 
 #[test]
 fn of_too_many_fights_the_oldest_are_forgotten() {
-    let names = Names::new(0);
+    let names = names();
     for n in 0..=u32::try_from(MAX_FIGHTS).unwrap() {
         let name = n.to_string();
         let _ = names.claim(&name, alice(), id(2 * n), at(0));
@@ -320,7 +336,7 @@ fn of_too_many_fights_the_oldest_are_forgotten() {
 #[test]
 fn a_shard_that_is_gone_holds_no_name_and_waits_for_none() {
     let of = |shard, slot| SessionId::new(shard, slot, 0);
-    let names = Names::new(0);
+    let names = names();
     let claim = |name, id| names.claim(name, alice(), id, at(0));
     let welcomed = |holder, epoch| Claim::After { holder, epoch, replaces: None };
     assert_eq!(claim("alone", of(1, 0)), yours(1));

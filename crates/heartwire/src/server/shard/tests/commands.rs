@@ -4,7 +4,7 @@ use core::pin::pin;
 
 use futures_util::FutureExt as _;
 use heartwire_core::v1::{ByeCode, RetryHint};
-use heartwire_testkit::{Got, hello, ms};
+use heartwire_testkit::{Got, hello, hello_as, ms};
 
 use super::v1;
 use crate::Reason;
@@ -127,4 +127,23 @@ fn messages_that_a_handler_sends_after_a_broadcast_arrive_before_it() {
     rig.run();
     let data = [b"one", b"all"].map(|data| Got::Data(data.to_vec()));
     assert_eq!(client.got_but_beats()[1..], data);
+}
+
+#[test]
+fn client_with_a_newer_session_elsewhere_may_come_back_only_if_that_is_its_own() {
+    let soon = RetryHint::Within { earliest: ms(0), latest: ms(1_000) };
+    for (same_client, retry) in [(false, RetryHint::Never), (true, soon)] {
+        let mut rig = Rig::start(v1());
+        let (client, id) = rig.welcomed(&hello_as("a", None));
+        rig.handle.take_over(id, same_client).unwrap();
+        rig.run();
+        assert_eq!(rig.offline(id).0, Reason::TakenOver);
+        let got = client.got_but_beats();
+        let [Got::Bye(ByeCode::TakenOver, told, _)] = got[..] else { panic!("{got:?}") };
+        assert_eq!(told, retry);
+        // The name is free, and a command that comes late ends nothing.
+        rig.handle.take_over(id, same_client).unwrap();
+        rig.welcomed(&hello_as("a", None));
+        rig.expect_nothing();
+    }
 }

@@ -196,6 +196,35 @@ fn client_that_may_not_come_back_tells_the_end_of_its_session() {
     }
 }
 
+/// Two servers may mistake the order of the sessions of one client.
+#[test]
+fn client_whose_session_was_taken_over_by_its_own_comes_back_with_a_new_one() {
+    let second = RetryHint::Within { earliest: Duration::ZERO, latest: SECOND };
+    let bye = Bye::new(ByeCode::TakenOver, second).taken(Some(after(1))).encode();
+    let policy = BackoffPolicy::default().first(Duration::from_millis(10)).stable(SECOND);
+    let mut rig = resumable(|config| config.reconnect(Reconnect::new(policy)));
+    rig.sends([1]);
+    rig.toy.pass(SECOND);
+    let Step::Wait(wait) = rig.is_left(&bye) else { panic!("it comes back") };
+    assert_eq!(rig.end(), (Reason::Bye(ByeCode::TakenOver), 0, Undelivered::NOTHING));
+    assert!(rig.left(wait) <= SECOND);
+    rig.pass_until(wait);
+    rig.connects();
+    assert_eq!(rig.hello(), None, "its session is gone");
+    rig.is_welcomed(None);
+
+    // Also where it was told when it wanted to go on with that.
+    rig.sends([2]);
+    let wait = rig.loses();
+    rig.comes_back(wait);
+    rig.told();
+    let Step::Wait(wait) = rig.is_left(&bye) else { panic!("it comes back") };
+    assert_eq!(rig.end().0, Reason::Bye(ByeCode::TakenOver));
+    rig.pass_until(wait);
+    rig.connects();
+    assert_eq!(rig.hello(), None, "its session is gone");
+}
+
 #[test]
 fn client_that_comes_back_even_if_rejected_keeps_its_session_for_its_grace() {
     let again =

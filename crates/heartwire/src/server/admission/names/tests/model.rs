@@ -182,7 +182,7 @@ impl StateMachineTest for NamesTest {
     type Reference = Model;
 
     fn init_test(_model: &Model) -> Names {
-        Names::new(0)
+        Names::new(EpochClock::stopped(1))
     }
 
     fn apply(names: Names, model: &Model, step: Step) -> Names {

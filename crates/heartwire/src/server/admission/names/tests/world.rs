@@ -46,7 +46,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            names: Names::new(0),
+            names: Names::new(EpochClock::stopped(1)),
             now: 0,
             sessions: BTreeMap::new(),
             messages: Vec::new(),

@@ -7,7 +7,7 @@ use heartwire_core::resume::Position;
 use heartwire_core::v1::{ByeCode, Health, Offer, RetryHint};
 use heartwire_testkit::{hello_as, ms, timeout};
 
-use super::{Client, GRACE, WINDOW, after, resumable};
+use super::{Client, GRACE, WINDOW, after, resumable, welcome_of};
 use crate::server::limits::Limits;
 use crate::server::rig::Rig;
 use crate::server::{CommandError, Event, Resume};
@@ -42,7 +42,7 @@ fn a_client_may_want_a_shorter_grace() {
     rig.run();
     let (id, agreed) = rig.told_online();
     assert_eq!(agreed.unwrap().grace, Some(ms(2_000)));
-    assert_eq!(super::welcome_of(&toy).resume.unwrap().agreed.grace, ms(2_000));
+    assert_eq!(welcome_of(&toy).resume.unwrap().agreed.grace, ms(2_000));
     toy.beat_with(|_| {});
     rig.run();
     toy.reset();
@@ -227,6 +227,34 @@ fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
     client.toy.send(&[9; 8]);
     rig.run();
     assert!(matches!(rig.gone(id).0, Reason::Protocol(_)));
+}
+
+#[test]
+fn client_with_a_newer_session_elsewhere_does_not_go_on_with_one_that_was_away_or_not() {
+    for (is_away, same_client) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut rig = Rig::start(resumable());
+        let (mut client, id) = Client::online_as(&mut rig, Some("a"), None);
+        client.toy.data(b"taken");
+        rig.run();
+        rig.expect_data(id, b"taken");
+        if is_away {
+            client.lose(&mut rig, id);
+        }
+        rig.handle.take_over(id, same_client).unwrap();
+        rig.run();
+        assert_eq!(rig.gone(id).0, Reason::TakenOver);
+        assert_eq!(rig.handle.away(), 0);
+        // It need not have got the BYE.
+        client.come_back(&mut rig, Position::default());
+        let taken = Some(after(&[b"taken"]));
+        if same_client {
+            assert_eq!(welcome_of(&client.toy).lost, taken);
+            rig.told_online();
+        } else {
+            assert_eq!(client.bye(), (ByeCode::TakenOver, taken));
+        }
+        rig.expect_nothing();
+    }
 }
 
 /// The newer session waits for the end of the older one, which does not know it yet.

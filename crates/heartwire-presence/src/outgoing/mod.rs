@@ -12,13 +12,17 @@ use heartwire_core::Instant;
 
 mod ending;
 mod gate;
+mod governor;
 mod incident;
+mod losses;
 
 pub use incident::{Incident, IncidentCause, IncidentOver, NetworkLoss};
 
 use ending::Ending;
 use gate::{Gate, Held, Queue};
+use governor::{Governor, SETTLE};
 
+use crate::NodeName;
 use crate::session::{Passed, Session};
 
 /// How long the end of a session that a newer one took over waits for that one to be online. A
@@ -81,37 +85,82 @@ pub(crate) struct Counts {
 /// holds where a name has one session at a time.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    settings: Settings,
+    offline_after: Duration,
     gate: Gate,
+    governor: Option<Governor>,
     counts: Counts,
     is_closing: bool,
 }
 
 impl Outgoing {
-    pub(crate) fn new(settings: Settings) -> Self {
+    /// For a node of this name. It has no sessions yet.
+    pub(crate) fn new(settings: Settings, node: &NodeName, now: Instant) -> Self {
+        let Settings { offline_after, hold, pace } = settings;
+        let wait = offline_after.max(SETTLE);
+        let governor = hold.map(|hold| Governor::new(node.as_str(), hold, wait, pace, now));
         let (gate, counts) = (Gate::default(), Counts::default());
-        Self { settings, gate, counts, is_closing: false }
+        Self { offline_after, gate, governor, counts, is_closing: false }
     }
 
     /// A session with a name is online. That is never held back: the answer is to be told at once.
     #[must_use]
-    pub(crate) fn online(&mut self, _now: Instant, session: Session) -> Passed {
+    pub(crate) fn online(&mut self, session: Session) -> Passed {
         let (passed, from) = self.gate.online(session);
-        self.counts.cancelled += u64::from(from.is_some());
+        if let Some(queue) = from {
+            self.counts.cancelled += 1;
+            self.count_return(queue);
+        }
         passed
     }
 
     /// A session has ended. Those without a name are nothing to tell.
     pub(crate) fn offline(&mut self, now: Instant, shard: usize, id: SessionId, reason: &Reason) {
+        let names = self.names();
         let Some(session) = self.gate.end(id) else { return };
-        let ending = Ending::of(reason);
-        let held = Held { session, reason: reason.name(), ending, shard };
-        let wait = match ending {
-            Ending::TakenOver => TAKEN_OVER_WAIT,
-            Ending::Lost | Ending::Closed | Ending::Meant => Duration::ZERO,
+        let mut held = Held { session, reason: reason.name(), ending: Ending::of(reason), shard };
+        let mut wait = self.offline_after;
+        if held.ending == Ending::TakenOver {
+            wait = wait.max(TAKEN_OVER_WAIT);
+        }
+        let Some(governor) = self.governor.as_mut().filter(|_| !self.is_closing) else {
+            return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
         };
-        let due = now.saturating_add(wait.max(self.settings.offline_after));
-        self.gate.hold(Queue::Waiting, due, held);
+        if held.ending == Ending::Closed && governor.is_alert(now) {
+            held.ending = Ending::Lost;
+        }
+        if held.ending != Ending::Lost {
+            return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
+        }
+        let due = now.saturating_add(wait.max(SETTLE));
+        if governor.has_incident() {
+            governor.join(now, &held);
+            self.gate.hold(Queue::Incident, due, held);
+        } else {
+            self.gate.hold(Queue::Waiting, due, held);
+        }
+        if governor.handle_loss(now, names) {
+            self.join_all(now);
+        }
+    }
+
+    /// A shard of this node was paused for so long.
+    pub(crate) fn paused(&mut self, now: Instant, gap: Duration) {
+        self.governor.iter_mut().for_each(|governor| governor.handle_pause(now, gap));
+    }
+
+    /// An interface of this node, with this name, went down.
+    pub(crate) fn interface_down(&mut self, now: Instant, name: &str) {
+        self.governor.iter_mut().for_each(|governor| governor.handle_interface_down(now, name));
+    }
+
+    /// How many times something has arrived from a client, since the server has started; to be
+    /// told each second.
+    pub(crate) fn arrivals(&mut self, now: Instant, arrivals: u64) {
+        let names = self.names();
+        let begins = |governor: &mut Governor| governor.handle_arrivals(now, arrivals, names);
+        if self.governor.as_mut().is_some_and(begins) {
+            self.join_all(now);
+        }
     }
 
     /// A name is online on another node, with this epoch: the end of an older session, if it is
@@ -120,7 +169,8 @@ impl Outgoing {
         if self.gate.held_epoch(name).is_none_or(|held| held >= epoch) {
             return;
         }
-        if let Some((_, held)) = self.gate.take(name) {
+        if let Some((queue, held)) = self.gate.take(name) {
+            self.count_return(queue);
             self.gate.hold(Queue::Waiting, now, held);
         }
     }
@@ -128,29 +178,72 @@ impl Outgoing {
     /// Everything that is held back, or will be, is due at once: the node ends. Sessions that end
     /// because the server drains wait before that like all others, so that clients that go to
     /// another node have moved, and were not offline.
-    pub(crate) const fn close(&mut self) {
+    pub(crate) fn close(&mut self, now: Instant) {
         self.is_closing = true;
+        self.governor.iter_mut().for_each(|governor| governor.close(now));
     }
 
     /// What is to be told now. `wall` is the same time as `now`, in microseconds since 1970.
     #[must_use]
-    pub(crate) fn poll(&mut self, now: Instant, _wall: u64) -> Option<Out> {
+    pub(crate) fn poll(&mut self, now: Instant, wall: u64) -> Option<Out> {
         let until = if self.is_closing { Instant::from_nanos(u64::MAX) } else { now };
-        let held = self.gate.take_due(Queue::Waiting, until)?;
-        self.counts.offline += 1;
-        Some(Out::Passed(held.pass(None)))
+        if let Some(incident) = self.governor.as_mut().and_then(|g| g.tell(now, wall)) {
+            self.counts.incidents += 1;
+            return Some(Out::Incident(incident));
+        }
+        if let Some(held) = self.gate.take_due(Queue::Waiting, until) {
+            self.counts.offline += 1;
+            return Some(Out::Passed(held.pass(None)));
+        }
+        let governor = self.governor.as_mut()?;
+        if governor.lets_go(now)
+            && let Some(held) = self.gate.take_due(Queue::Incident, until)
+        {
+            self.counts.offline += 1;
+            return Some(Out::Passed(held.pass(governor.let_go(now))));
+        }
+        if self.gate.held_by_incident() > 0 {
+            return None;
+        }
+        governor.end(now).map(Out::IncidentOver)
     }
 
     /// When [`poll`](Self::poll) has something next, if nothing happens before.
     #[must_use]
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.gate.next_due(Queue::Waiting)
+        let waiting = self.gate.next_due(Queue::Waiting);
+        let first = self.gate.next_due(Queue::Incident);
+        let incident = self.governor.as_ref().and_then(|governor| governor.deadline(first));
+        waiting.into_iter().chain(incident).min()
     }
 
     #[must_use]
     pub(crate) fn counts(&self) -> Counts {
         let (held, held_by_incident) = (self.gate.held(), self.gate.held_by_incident());
         Counts { held, held_by_incident, ..self.counts }
+    }
+
+    /// An incident has begun: what was lost just before is part of it.
+    fn join_all(&mut self, now: Instant) {
+        let Some(governor) = &mut self.governor else { return };
+        self.gate.join(|held| {
+            let is_part = held.ending == Ending::Lost;
+            if is_part {
+                governor.join(now, held);
+            }
+            is_part
+        });
+    }
+
+    /// An end was taken out of this queue, because its name is online again.
+    fn count_return(&mut self, from: Queue) {
+        if from == Queue::Incident {
+            self.governor.iter_mut().for_each(Governor::handle_return);
+        }
+    }
+
+    fn names(&self) -> u32 {
+        u32::try_from(self.gate.names()).unwrap_or(u32::MAX)
     }
 }
 

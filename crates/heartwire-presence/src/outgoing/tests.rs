@@ -13,7 +13,9 @@ struct Rig {
 
 impl Rig {
     fn new(settings: Settings) -> Self {
-        Self { outgoing: Outgoing::new(settings), now: Instant::from_nanos(0), sessions: 0 }
+        let now = Instant::from_nanos(0);
+        let outgoing = Outgoing::new(settings, &"eu-1".parse().unwrap(), now);
+        Self { outgoing, now, sessions: 0 }
     }
 
     /// A new session of this name is online. Returns it, and what is told.
@@ -26,7 +28,7 @@ impl Rig {
         let id = format!("0-{}-1", self.sessions).parse().unwrap();
         let (epoch, peer) = (u64::from(self.sessions), peer.parse().unwrap());
         let session = Session { name: name.into(), epoch, id, peer, instance: None };
-        let passed = self.outgoing.online(self.now, session.clone());
+        let passed = self.outgoing.online(session.clone());
         match &passed {
             Passed::Online(of) | Passed::Replaced(of) => assert_eq!(*of, session),
             Passed::Offline { .. } => panic!("an end: {passed:?}"),
@@ -136,7 +138,9 @@ fn ends_wait_in_a_drain_and_are_told_when_the_node_ends() {
     let (door, _) = rig.online("door");
     let (gate, _) = rig.online("gate");
     assert_eq!(rig.offline(door, Reason::Shutdown).told(), [""; 0]);
-    rig.outgoing.close();
+    rig.outgoing.close(rig.now);
     assert_eq!(rig.told(), ["offline door: shutdown"]);
     assert_eq!(rig.offline(gate, Reason::Shutdown).told(), ["offline gate: shutdown"]);
 }
+
+mod incidents;

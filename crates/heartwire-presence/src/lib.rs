@@ -5,6 +5,8 @@
 //! node's affair, and the node's own is a lease, renewed every five seconds.
 
 mod change;
+#[allow(dead_code, reason = "the parts that use it come next")]
+mod node;
 mod node_id;
 #[allow(dead_code, reason = "the parts that use it come next")]
 mod outgoing;

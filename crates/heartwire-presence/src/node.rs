@@ -1,0 +1,427 @@
+//! What one node says to the store, and when.
+//!
+//! Nothing here reads a clock or a socket. A driver makes the [calls](Call) that
+//! [`poll`](Node::poll) asks for, one at a time, and hands the answers back. Every call can be made
+//! again, so one without an answer is.
+
+mod clock;
+mod names;
+mod next;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use core::mem;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use heartwire_core::Instant;
+
+use self::clock::StoreClock;
+use self::names::Names;
+pub(crate) use self::next::{End, Ended, Next, NodeEvent, NodeFigures};
+use self::sweep::Sweep;
+use crate::session::Passed;
+use crate::store::{Answer, Call, Command, LEASE, Op};
+use crate::{NodeId, NodeName};
+
+/// How often a lease is renewed.
+const RENEW: Duration = Duration::from_secs(LEASE.as_secs() / 3);
+/// A poll or an answer that comes so late means that this process, or the store, was stopped.
+const STOPPED: Duration = Duration::from_millis(2_500);
+/// How many changes are told in one call.
+const BATCH: usize = 200;
+/// How many names of a dead node one call tells offline: all nodes together tell that many in each
+/// 250 ms.
+const REAP: u32 = 500;
+/// How often the node and the store compare what they have of it, at least.
+const COMPARE: Duration = Duration::from_secs(60);
+/// How soon they compare again after they differed. What is under way has arrived by then.
+const COMPARE_AGAIN: Duration = Duration::from_secs(1);
+/// The first pause after a call without an answer; the next ones are twice as long each.
+const RETRY: Duration = Duration::from_millis(100);
+/// The longest pause after a call without an answer.
+const MAX_RETRY: Duration = Duration::from_secs(1);
+/// How many incidents wait to be told: there are few in an hour.
+const MAX_TELL: usize = 16;
+
+/// The decisions of one node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    name: NodeName,
+    address: Box<str>,
+    rng: fastrand::Rng,
+    id: NodeId,
+    /// Whether the store has leased a place to this id.
+    is_joined: bool,
+    generation: Option<Box<str>>,
+    /// Which server the store is, if there is a connection to it.
+    server: Option<Box<str>>,
+    /// The last one.
+    last_server: Option<Box<str>>,
+    names: Names,
+    clock: StoreClock,
+    sweep: Sweep,
+    /// The changes of the last call that told any, if it got no answer.
+    batch: Option<Vec<Op>>,
+    /// The number of that call.
+    number: u64,
+    tell: VecDeque<(&'static str, Box<str>)>,
+    /// When the call was made whose answer is awaited.
+    asked_at: Option<Instant>,
+    /// How many calls in a row had no answer.
+    failures: u32,
+    retry_at: Option<Instant>,
+    renew_at: Instant,
+    compare_at: Instant,
+    sweep_at: Instant,
+    /// Whether the last comparison found a difference.
+    has_differed: bool,
+    /// Where the look at the store's names goes on, with the number of those that differ.
+    look: Option<(u64, u64)>,
+    /// Whether the last call told changes: then others have their turn.
+    has_told: bool,
+    /// When the driver was asked to poll again.
+    wake_at: Option<Instant>,
+    is_closing: bool,
+    is_closed: bool,
+    fenced: u64,
+    end: Vec<End>,
+    events: Vec<NodeEvent>,
+}
+
+impl Node {
+    /// A node that has no connection to the store yet. Operators reach it at this address.
+    #[must_use]
+    pub(crate) fn new(now: Instant, name: NodeName, address: Box<str>, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            id: NodeId::new(&name, rng.u32(..)),
+            name,
+            address,
+            rng,
+            is_joined: false,
+            generation: None,
+            server: None,
+            last_server: None,
+            names: Names::default(),
+            clock: StoreClock::default(),
+            sweep: Sweep::default(),
+            batch: None,
+            number: 0,
+            tell: VecDeque::new(),
+            asked_at: None,
+            failures: 0,
+            retry_at: None,
+            renew_at: now,
+            compare_at: now.saturating_add(COMPARE),
+            sweep_at: now,
+            has_differed: false,
+            look: None,
+            has_told: false,
+            wake_at: None,
+            is_closing: false,
+            is_closed: false,
+            fenced: 0,
+            end: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// A change of this node's sessions is to be told.
+    pub(crate) fn passed(&mut self, now: Instant, passed: Passed) {
+        match passed {
+            Passed::Online(session) | Passed::Replaced(session) => self.names.online(now, session),
+            Passed::Offline { session, reason, incident } => {
+                self.names.offline(now, &session, reason, incident);
+            }
+        }
+    }
+
+    /// An incident is to be told, before the changes that wait.
+    pub(crate) fn tell(&mut self, kind: &'static str, detail: Box<str>) {
+        if self.tell.len() == MAX_TELL {
+            self.tell.pop_front();
+        }
+        self.tell.push_back((kind, detail));
+    }
+
+    /// There is a connection to the store. `server` is another one after a restart or a failover.
+    pub(crate) fn connected(&mut self, now: Instant, server: &str) {
+        if self.last_server.as_deref().is_some_and(|last| last != server) {
+            self.compare_at = now;
+            self.look = None;
+        }
+        (self.server, self.last_server) = (Some(server.into()), Some(server.into()));
+        (self.failures, self.retry_at) = (0, None);
+        self.renew_at = now;
+    }
+
+    /// The connection to the store was lost.
+    pub(crate) fn disconnected(&mut self) {
+        self.server = None;
+        self.sweep.contact_lost();
+    }
+
+    /// The store answered a call of [`poll`](Self::poll), or did not.
+    pub(crate) fn answered(&mut self, now: Instant, call: Call, answer: Result<Answer, ()>) {
+        let asked_at = self.asked_at.take().unwrap_or(now);
+        let Ok(answer) = answer else {
+            match call {
+                Call::Apply { ops, .. } => self.batch = Some(ops),
+                Call::Tell { kind, detail } => self.tell.push_front((kind, detail)),
+                Call::Join { .. }
+                | Call::Renew { .. }
+                | Call::Compare { .. }
+                | Call::Names { .. }
+                | Call::Expired
+                | Call::Reap { .. }
+                | Call::Leave { .. }
+                | Call::Kick { .. } => {} // Asked again, as it is still due.
+            }
+            self.sweep.contact_lost();
+            let pause = RETRY.saturating_mul(1 << self.failures.min(8)).min(MAX_RETRY);
+            self.failures = self.failures.saturating_add(1);
+            self.retry_at = Some(now.saturating_add(pause));
+            return;
+        };
+        (self.failures, self.retry_at) = (0, None);
+        if now.saturating_since(asked_at) > STOPPED {
+            self.sweep.contact_lost();
+        }
+        self.sweep.heard(now);
+        self.handle(now, asked_at, call, answer);
+    }
+
+    /// The store, or an operator, wants something.
+    pub(crate) fn command(&mut self, now: Instant, command: &Command) {
+        let end = match command {
+            Command::TakenOver { name, epoch, same_client } => {
+                self.names.taken_over(now, name, *epoch, *same_client)
+            }
+            Command::Kick { name, epoch } => self.names.kick(name, *epoch, &self.clock),
+        };
+        self.end.extend(end);
+    }
+
+    /// The node is to leave as soon as the store was told all.
+    pub(crate) const fn close(&mut self) {
+        self.is_closing = true;
+    }
+
+    /// What to do next. To be called after each of the other calls, and at the time that it says.
+    pub(crate) fn poll(&mut self, now: Instant) -> Next {
+        if self.wake_at.is_some_and(|at| now.saturating_since(at) > STOPPED) {
+            self.sweep.contact_lost(); // This process was stopped.
+        }
+        let call = self.next_call(now);
+        if call.is_some() {
+            self.asked_at = Some(now);
+        }
+        self.wake_at = self.wait_until();
+        Next {
+            call,
+            end: mem::take(&mut self.end),
+            events: mem::take(&mut self.events),
+            wait_until: self.wake_at,
+            is_closed: self.is_closed,
+        }
+    }
+
+    /// The node's id, under which commands for it come.
+    #[must_use]
+    pub(crate) const fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// What the store's clock shows now, if that is known: microseconds since 1970. Epochs are
+    /// drawn by it.
+    #[must_use]
+    pub(crate) fn store_time(&self, now: Instant) -> Option<u64> {
+        self.clock.at(now)
+    }
+
+    /// Figures of the node.
+    #[must_use]
+    pub(crate) fn figures(&self, now: Instant) -> NodeFigures {
+        let since = self.names.waiting_since();
+        NodeFigures {
+            is_connected: self.server.is_some(),
+            is_joined: self.is_joined,
+            online: self.names.online_count(),
+            waiting: self.names.waiting() + self.batch.as_ref().map_or(0, Vec::len),
+            lag: since.map_or(Duration::ZERO, |since| now.saturating_since(since)),
+            fenced: self.fenced,
+        }
+    }
+
+    fn next_call(&mut self, now: Instant) -> Option<Call> {
+        let may_call = self.server.is_some() && self.asked_at.is_none() && !self.is_closed;
+        if !may_call || self.retry_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.retry_at = None;
+        let has_changes = self.batch.is_some() || self.names.waiting() > 0;
+        if !self.is_joined {
+            // What the store may have of an old id is told offline by other nodes.
+            self.is_closed = self.is_closing && !has_changes;
+            return (!self.is_closed)
+                .then(|| Call::Join { node: self.id.clone(), address: self.address.clone() });
+        }
+        let node = self.id.clone();
+        if now >= self.renew_at {
+            return Some(Call::Renew { node });
+        }
+        if let Some((kind, detail)) = self.tell.pop_front() {
+            return Some(Call::Tell { kind, detail });
+        }
+        if self.is_closing && !has_changes {
+            return Some(Call::Leave { node });
+        }
+        let other = if self.is_closing || has_changes && !self.has_told {
+            None
+        } else {
+            self.other_call(now)
+        };
+        self.has_told = other.is_none() && has_changes;
+        if let Some(call) = other {
+            return Some(call);
+        }
+        has_changes.then(|| {
+            let ops = self.batch.take().unwrap_or_else(|| {
+                self.number += 1;
+                self.names.batch(BATCH, &self.clock)
+            });
+            Call::Apply { node, number: self.number, ops }
+        })
+    }
+
+    /// A call that is not about this node's own changes.
+    fn other_call(&self, now: Instant) -> Option<Call> {
+        let node = || self.id.clone();
+        if now >= self.sweep_at {
+            return Some(Call::Expired);
+        }
+        if let Some((_, dead)) = self.sweep.next().filter(|(at, _)| now >= *at) {
+            return Some(Call::Reap { node: dead.clone(), most: REAP });
+        }
+        if let Some((cursor, _)) = self.look {
+            return Some(Call::Names { node: node(), cursor });
+        }
+        (now >= self.compare_at).then(|| Call::Compare { node: node() })
+    }
+
+    fn wait_until(&self) -> Option<Instant> {
+        if self.server.is_none() || self.asked_at.is_some() || self.is_closed {
+            return None;
+        }
+        let reap_at = self.sweep.next().map(|(at, _)| at);
+        let first = [self.renew_at, self.compare_at, self.sweep_at].into_iter().chain(reap_at);
+        self.retry_at.or(first.min())
+    }
+
+    fn handle(&mut self, now: Instant, asked_at: Instant, call: Call, answer: Answer) {
+        match (call, answer) {
+            (Call::Join { node, .. }, Answer::Leased { now: time, generation, namesake }) => {
+                self.is_joined = true;
+                self.leased(now, asked_at, time, generation);
+                self.sweep_at = now.saturating_add(self.sweep_pause());
+                self.compare_at = now.saturating_add(self.compare_pause());
+                self.events.push(NodeEvent::Joined { node, namesake });
+            }
+            (Call::Renew { .. }, Answer::Leased { now: time, generation, .. }) => {
+                self.leased(now, asked_at, time, generation);
+            }
+            (Call::Apply { ops, .. }, Answer::Applied(outcomes)) => {
+                self.end.extend(self.names.told(now, &ops, &outcomes));
+            }
+            (Call::Apply { ops, .. }, Answer::Stale) => {
+                self.batch = Some(ops);
+                self.number += 1;
+            }
+            (Call::Compare { .. }, Answer::Digest { names, hash }) => {
+                self.compared(now, self.names.digest() == (names, hash));
+            }
+            (Call::Names { .. }, Answer::Names { names, cursor }) => {
+                self.looked(now, names, cursor);
+            }
+            (Call::Expired, Answer::Expired(nodes)) => {
+                self.sweep_at = now.saturating_add(self.sweep_pause());
+                let dead = self.sweep.looked(now, &self.id, nodes);
+                self.events.extend(dead.into_iter().map(|node| NodeEvent::NodeLost { node }));
+            }
+            (Call::Reap { node, .. }, Answer::Reaped { left, wait, .. }) if left > 0 => {
+                self.sweep.reap_at(&node, now.saturating_add(wait));
+            }
+            (Call::Reap { node, .. }, Answer::Reaped { .. } | Answer::Alive) => {
+                self.sweep.clear(&node);
+            }
+            (Call::Tell { .. }, Answer::Told) => {}
+            (Call::Leave { .. }, Answer::Told) => self.is_closed = true,
+            (_, Answer::Fenced) => self.begin_again(now),
+            (call, answer) => {
+                tracing::error!(?call, ?answer, "the store gave an answer to another call");
+            }
+        }
+    }
+
+    fn leased(&mut self, now: Instant, asked_at: Instant, time: u64, generation: Box<str>) {
+        self.clock.measure(asked_at, now, time);
+        self.renew_at = asked_at.saturating_add(RENEW);
+        let is_new = self.generation.as_ref() != Some(&generation);
+        if self.generation.replace(generation).is_some() && is_new {
+            self.names.tell_again(now);
+            self.look = None;
+            self.events.push(NodeEvent::Emptied);
+        }
+    }
+
+    fn compared(&mut self, now: Instant, is_same: bool) {
+        let pause = self.compare_pause();
+        self.compare_at = now.saturating_add(pause);
+        let has_differed = mem::replace(&mut self.has_differed, !is_same);
+        if is_same {
+            return;
+        }
+        // A command that is under way tells the same. So it counts when seen twice.
+        if has_differed {
+            self.has_differed = false;
+            self.names.begin_look();
+            self.look = Some((0, 0));
+        } else {
+            self.compare_at = now.saturating_add(COMPARE_AGAIN);
+        }
+    }
+
+    fn looked(&mut self, now: Instant, names: Vec<(Box<str>, u64)>, cursor: u64) {
+        let Some((_, differ)) = self.look.take() else { return };
+        let mut differ = differ + self.names.look(now, names);
+        if cursor != 0 {
+            self.look = Some((cursor, differ));
+            return;
+        }
+        differ += self.names.end_look(now);
+        self.events.push(NodeEvent::Differed { names: differ });
+    }
+
+    fn begin_again(&mut self, now: Instant) {
+        self.fenced += 1;
+        let new = NodeId::new(&self.name, self.rng.u32(..));
+        let node = mem::replace(&mut self.id, new);
+        self.is_joined = false;
+        (self.batch, self.look, self.has_differed) = (None, None, false);
+        self.generation = None;
+        self.names.begin_again(now);
+        self.events.push(NodeEvent::Fenced { node });
+    }
+
+    /// Looks for dead nodes are a renewal apart, or up to a tenth more: not all nodes in step.
+    fn sweep_pause(&mut self) -> Duration {
+        RENEW + (LEASE / 30).mul_f64(self.rng.f64())
+    }
+
+    /// Somewhat less than a minute, so that not all nodes do it at once.
+    fn compare_pause(&mut self) -> Duration {
+        COMPARE.mul_f64(1.0 - self.rng.f64() / 6.0)
+    }
+}

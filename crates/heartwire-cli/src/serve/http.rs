@@ -259,7 +259,7 @@ impl Observer {
     }
 
     /// Passes a line of this kind on to those who read events.
-    pub(super) fn pass_on(&self, kind: &str, line: Line) {
+    pub(super) fn pass_on(&self, kind: &'static str, line: Line) {
         self.0.readers.pass_on_line(kind, line);
     }
 

@@ -85,7 +85,8 @@ struct News {
 enum What {
     /// With the length of its data, of which it has the beginning, and its session's client.
     Event(Box<Event<Vec<u8>>>, usize, Option<Arc<Client>>),
-    Line(Box<Line>),
+    /// Of this kind.
+    Line(&'static str, Box<Line>),
 }
 
 /// All readers of events.
@@ -145,8 +146,8 @@ impl Readers {
     }
 
     /// Passes on a line of this kind.
-    pub(super) fn pass_on_line(&self, kind: &str, line: Line) {
-        self.pass_on(kind, What::Line(Box::new(line)));
+    pub(super) fn pass_on_line(&self, kind: &'static str, line: Line) {
+        self.pass_on(kind, What::Line(kind, Box::new(line)));
     }
 
     /// Passes on the last line, and ends the streams behind it.
@@ -286,7 +287,7 @@ impl Item {
                     let line = Line::of(event, *bytes, client.as_ref());
                     (kind(event), timed_json(&line, news.time))
                 }
-                What::Line(line) => ("stopped", timed_json(line, news.time)),
+                What::Line(kind, line) => (*kind, timed_json(line, news.time)),
             },
         };
         text.push_str("event: ");

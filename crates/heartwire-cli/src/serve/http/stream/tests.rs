@@ -55,6 +55,18 @@ async fn a_reader_gets_what_it_asked_for_and_the_others_cost_nothing() {
 }
 
 #[tokio::test]
+async fn a_line_of_the_server_itself_has_its_own_kind() {
+    let readers = Arc::new(Readers::default());
+    let mut body = readers.stream(vec!["resource", "stopped"]).unwrap().into_body();
+    assert_eq!(text(&mut body).await, "");
+    readers.pass_on_line("resource", Line::Who { sessions: 1 });
+    readers.close(Line::Who { sessions: 2 });
+    let read = text(&mut body).await;
+    let kinds: Vec<_> = read.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!(kinds, ["resource", "stopped"], "{read}");
+}
+
+#[tokio::test]
 async fn there_are_only_so_many_readers() {
     let readers = Arc::new(Readers::default());
     let mut all: Vec<_> = (0..MAX_READERS).map(|_| readers.stream(vec!["data"]).unwrap()).collect();

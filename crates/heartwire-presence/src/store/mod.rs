@@ -4,12 +4,21 @@
 use core::time::Duration;
 
 mod call;
+mod connection;
+mod error;
 mod event;
 #[cfg(test)]
 pub(crate) mod model;
+mod script;
+#[cfg(test)]
+mod scripts_test;
+mod setup;
 
 pub(crate) use call::{Answer, Call, Command, Op, Outcome};
+pub(crate) use connection::{Address, Commands, NotAnAddress, Store};
+pub(crate) use error::{StoreError, Unsuited};
 pub(crate) use event::{StreamId, Told};
+pub(crate) use setup::{Identity, Persistence, Setup};
 
 /// How long a node's lease runs. It is renewed each third of that.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);

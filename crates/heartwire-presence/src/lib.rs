@@ -17,4 +17,4 @@ mod store;
 
 pub use change::{Change, Entry, Kind};
 pub use node_id::{NodeId, NodeName, NotANodeName};
-pub use outgoing::{Incident, IncidentCause, IncidentOver, NetworkLoss};
+pub use outgoing::{Incident, IncidentCause, IncidentOver, NetworkLoss, OfflineBound};

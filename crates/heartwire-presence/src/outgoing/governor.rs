@@ -1,6 +1,5 @@
 //! Decides when lost clients are an incident, and when the ends of their sessions are told.
 
-use core::num::NonZeroU32;
 use core::time::Duration;
 
 use heartwire_core::Instant;
@@ -9,6 +8,7 @@ use heartwire_core::internal::Typed;
 use super::gate::Held;
 use super::incident::{Incident, IncidentCause, IncidentOver, Shape};
 use super::losses::Losses;
+use super::settings::Settings;
 
 /// How long the end of a lost client's session waits at least, so that the first ones of an
 /// incident are part of it: 5 % of all are lost within a second if one in ten is lost per second,
@@ -90,18 +90,12 @@ struct Running {
 }
 
 impl Governor {
-    pub(super) fn new(
-        node: &str,
-        hold: Duration,
-        wait: Duration,
-        pace: NonZeroU32,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(node: &str, hold: Duration, settings: &Settings, now: Instant) -> Self {
         Self {
             node: node.into(),
             hold,
-            wait,
-            interval: Duration::from_secs(1) / pace.get(),
+            wait: settings.wait(),
+            interval: Duration::from_secs(1) / settings.pace.get(),
             losses: Losses::new(now),
             alert: None,
             silence: Silence::default(),

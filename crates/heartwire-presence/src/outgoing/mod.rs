@@ -3,7 +3,6 @@
 //! A name whose client is back before the end of its last session was told was never offline. Of
 //! many clients that are lost at once, one incident is told instead of all their ends.
 
-use core::num::NonZeroU32;
 use core::time::Duration;
 
 use heartwire::Reason;
@@ -15,12 +14,15 @@ mod gate;
 mod governor;
 mod incident;
 mod losses;
+mod settings;
 
 pub use incident::{Incident, IncidentCause, IncidentOver, NetworkLoss};
+pub use settings::OfflineBound;
 
 use ending::Ending;
 use gate::{Gate, Held, Queue};
-use governor::{Governor, SETTLE};
+use governor::Governor;
+pub(crate) use settings::Settings;
 
 use crate::NodeName;
 use crate::session::{Passed, Session};
@@ -29,27 +31,6 @@ use crate::session::{Passed, Session};
 /// server welcomes the newer one when it has told the end of the older: within a turn of its
 /// shards, or a pause.
 const TAKEN_OVER_WAIT: Duration = Duration::from_secs(2);
-
-/// How long what leaves a node may be held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    /// The end of a session is told this much later, if its name is not online by then.
-    pub(crate) offline_after: Duration,
-    /// How long the ends of many sessions that are lost at once are held. `None`: never.
-    pub(crate) hold: Option<Duration>,
-    /// How many of them are told per second after that.
-    pub(crate) pace: NonZeroU32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            offline_after: Duration::ZERO,
-            hold: Some(Duration::from_secs(60)),
-            pace: NonZeroU32::MIN.saturating_add(199),
-        }
-    }
-}
 
 /// What a node has to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +66,7 @@ pub(crate) struct Counts {
 /// holds where a name has one session at a time.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    offline_after: Duration,
+    settings: Settings,
     gate: Gate,
     governor: Option<Governor>,
     counts: Counts,
@@ -95,11 +76,10 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// For a node of this name. It has no sessions yet.
     pub(crate) fn new(settings: Settings, node: &NodeName, now: Instant) -> Self {
-        let Settings { offline_after, hold, pace } = settings;
-        let wait = offline_after.max(SETTLE);
-        let governor = hold.map(|hold| Governor::new(node.as_str(), hold, wait, pace, now));
+        let hold = settings.hold;
+        let governor = hold.map(|hold| Governor::new(node.as_str(), hold, &settings, now));
         let (gate, counts) = (Gate::default(), Counts::default());
-        Self { offline_after, gate, governor, counts, is_closing: false }
+        Self { settings, gate, governor, counts, is_closing: false }
     }
 
     /// A session with a name is online. That is never held back: the answer is to be told at once.
@@ -118,7 +98,7 @@ impl Outgoing {
         let names = self.names();
         let Some(session) = self.gate.end(id) else { return };
         let mut held = Held { session, reason: reason.name(), ending: Ending::of(reason), shard };
-        let mut wait = self.offline_after;
+        let mut wait = self.settings.offline_after;
         if held.ending == Ending::TakenOver {
             wait = wait.max(TAKEN_OVER_WAIT);
         }
@@ -131,7 +111,7 @@ impl Outgoing {
         if held.ending != Ending::Lost {
             return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
         }
-        let due = now.saturating_add(wait.max(SETTLE));
+        let due = now.saturating_add(self.settings.wait());
         if governor.has_incident() {
             governor.join(now, &held);
             self.gate.hold(Queue::Incident, due, held);

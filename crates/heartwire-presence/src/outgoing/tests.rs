@@ -144,3 +144,4 @@ fn ends_wait_in_a_drain_and_are_told_when_the_node_ends() {
 }
 
 mod incidents;
+mod random;

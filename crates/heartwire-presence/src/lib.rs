@@ -5,6 +5,8 @@
 //! node's affair, and the node's own is a lease, renewed every five seconds.
 
 mod change;
+#[allow(dead_code, unused_imports, reason = "the parts that use it come next")]
+mod hooks;
 #[allow(dead_code, reason = "the parts that use it come next")]
 mod node;
 mod node_id;
@@ -16,5 +18,6 @@ mod session;
 mod store;
 
 pub use change::{Change, Entry, Kind};
+pub use hooks::{BadSecret, Hook, HookError, HookEvent, HookStatus, Secret};
 pub use node_id::{NodeId, NodeName, NotANodeName};
 pub use outgoing::{Incident, IncidentCause, IncidentOver, NetworkLoss, OfflineBound};

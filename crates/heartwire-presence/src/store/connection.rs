@@ -162,7 +162,8 @@ pub(super) fn command(entry: &redis::streams::StreamId) -> Option<Command> {
     }
 }
 
-async fn connect(
+/// Connects. No answer takes longer than that, or the call fails.
+pub(crate) async fn connect(
     address: &Address,
     patience: Duration,
 ) -> Result<MultiplexedConnection, StoreError> {

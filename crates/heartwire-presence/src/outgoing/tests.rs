@@ -4,6 +4,9 @@ use heartwire::{Reason, Verdict};
 
 use super::*;
 
+mod incidents;
+mod random;
+
 /// A node's outgoing events on a made-up clock.
 struct Rig {
     outgoing: Outgoing,
@@ -143,5 +146,13 @@ fn ends_wait_in_a_drain_and_are_told_when_the_node_ends() {
     assert_eq!(rig.offline(gate, Reason::Shutdown).told(), ["offline gate: shutdown"]);
 }
 
-mod incidents;
-mod random;
+#[test]
+fn ends_that_are_held_are_bounded_by_the_names_even_if_one_has_two_sessions() {
+    let mut rig = Rig::new(Settings { offline_after: Duration::from_secs(10), ..at_once() });
+    let (first, _) = rig.online("door");
+    let (second, _) = rig.online("door");
+    rig.offline(first, dead()).after(1).offline(second, dead());
+    assert_eq!(rig.outgoing.counts().held, 1);
+    assert_eq!(rig.after(10_000).told(), ["offline door: dead"]);
+    assert_eq!(rig.deadline(), None);
+}

@@ -286,3 +286,28 @@ fn pause_in_the_release_ends_in_a_second_of_it_at_once() {
     offline_within(&mut rig, 61_000);
     assert_eq!(rig.after(60_000).told().len(), 201);
 }
+
+#[test]
+fn losses_as_usual_after_an_own_pause_are_no_incident() {
+    let (mut rig, mut sessions) = fleet(200);
+    // Each second a client is lost, and comes back at once.
+    for n in 0..1_000 {
+        if n == 900 {
+            rig.outgoing.paused(rig.now, Duration::from_secs(2));
+        }
+        rig.offline(sessions[n % 200], Reason::Reset);
+        sessions[n % 200] = rig.online(&format!("n{}", n % 200)).0;
+        assert_eq!(rig.after(1_000).told(), [""; 0]);
+    }
+}
+
+#[test]
+fn losses_one_after_the_other_after_an_own_pause_are_no_incident() {
+    let (mut rig, sessions) = fleet(1_000);
+    rig.after(3_600_000);
+    rig.outgoing.paused(rig.now, Duration::from_secs(2));
+    for (n, id) in sessions[..20].iter().enumerate() {
+        let told = rig.offline(*id, dead()).after(5_000).told();
+        assert_eq!(told, [format!("offline n{n}: dead")]);
+    }
+}

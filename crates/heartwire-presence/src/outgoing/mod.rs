@@ -14,6 +14,7 @@ mod gate;
 mod governor;
 mod incident;
 mod losses;
+mod news;
 mod settings;
 
 pub use incident::{Incident, IncidentCause, IncidentOver, NetworkLoss};
@@ -22,6 +23,7 @@ pub use settings::OfflineBound;
 use ending::Ending;
 use gate::{Gate, Held, Queue};
 use governor::Governor;
+pub(crate) use news::News;
 pub(crate) use settings::Settings;
 
 use crate::NodeName;
@@ -82,50 +84,18 @@ impl Outgoing {
         Self { settings, gate, governor, counts, is_closing: false }
     }
 
-    /// A session with a name is online. That is never held back: the answer is to be told at once.
+    /// An event of the server, from this shard. The answer is to be told at once: that a name is
+    /// online is never held back.
     #[must_use]
-    pub(crate) fn online(&mut self, session: Session) -> Passed {
-        let (passed, from) = self.gate.online(session);
-        if let Some(queue) = from {
-            self.counts.cancelled += 1;
-            self.count_return(queue);
+    pub(crate) fn handle(&mut self, now: Instant, shard: usize, news: News) -> Option<Passed> {
+        match news {
+            News::Online(session) => return Some(self.online(session)),
+            News::Offline { id, reason } => self.offline(now, shard, id, &reason),
+            News::Paused(gap) => {
+                self.governor.iter_mut().for_each(|governor| governor.handle_pause(now, gap));
+            }
         }
-        passed
-    }
-
-    /// A session has ended. Those without a name are nothing to tell.
-    pub(crate) fn offline(&mut self, now: Instant, shard: usize, id: SessionId, reason: &Reason) {
-        let names = self.names();
-        let Some(session) = self.gate.end(id) else { return };
-        let mut held = Held { session, reason: reason.name(), ending: Ending::of(reason), shard };
-        let mut wait = self.settings.offline_after;
-        if held.ending == Ending::TakenOver {
-            wait = wait.max(TAKEN_OVER_WAIT);
-        }
-        let Some(governor) = self.governor.as_mut().filter(|_| !self.is_closing) else {
-            return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
-        };
-        if held.ending == Ending::Closed && governor.is_alert(now) {
-            held.ending = Ending::Lost;
-        }
-        if held.ending != Ending::Lost {
-            return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
-        }
-        let due = now.saturating_add(self.settings.wait());
-        if governor.has_incident() {
-            governor.join(now, &held);
-            self.gate.hold(Queue::Incident, due, held);
-        } else {
-            self.gate.hold(Queue::Waiting, due, held);
-        }
-        if governor.handle_loss(now, names) {
-            self.join_all(now);
-        }
-    }
-
-    /// A shard of this node was paused for so long.
-    pub(crate) fn paused(&mut self, now: Instant, gap: Duration) {
-        self.governor.iter_mut().for_each(|governor| governor.handle_pause(now, gap));
+        None
     }
 
     /// An interface of this node, with this name, went down.
@@ -201,6 +171,45 @@ impl Outgoing {
     pub(crate) fn counts(&self) -> Counts {
         let (held, held_by_incident) = (self.gate.held(), self.gate.held_by_incident());
         Counts { held, held_by_incident, ..self.counts }
+    }
+
+    fn online(&mut self, session: Session) -> Passed {
+        let (passed, from) = self.gate.online(session);
+        if let Some(queue) = from {
+            self.counts.cancelled += 1;
+            self.count_return(queue);
+        }
+        passed
+    }
+
+    /// Those without a name are nothing to tell.
+    fn offline(&mut self, now: Instant, shard: usize, id: SessionId, reason: &Reason) {
+        let names = self.names();
+        let Some(session) = self.gate.end(id) else { return };
+        let mut held = Held { session, reason: reason.name(), ending: Ending::of(reason), shard };
+        let mut wait = self.settings.offline_after;
+        if held.ending == Ending::TakenOver {
+            wait = wait.max(TAKEN_OVER_WAIT);
+        }
+        let Some(governor) = self.governor.as_mut().filter(|_| !self.is_closing) else {
+            return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
+        };
+        if held.ending == Ending::Closed && governor.is_alert(now) {
+            held.ending = Ending::Lost;
+        }
+        if held.ending != Ending::Lost {
+            return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
+        }
+        let due = now.saturating_add(self.settings.wait());
+        if governor.has_incident() {
+            governor.join(now, &held);
+            self.gate.hold(Queue::Incident, due, held);
+        } else {
+            self.gate.hold(Queue::Waiting, due, held);
+        }
+        if governor.handle_loss(now, names) {
+            self.join_all(now);
+        }
     }
 
     /// An incident has begun: what was lost just before is part of it.

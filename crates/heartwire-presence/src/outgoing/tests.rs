@@ -31,7 +31,8 @@ impl Rig {
         let id = format!("0-{}-1", self.sessions).parse().unwrap();
         let (epoch, peer) = (u64::from(self.sessions), peer.parse().unwrap());
         let session = Session { name: name.into(), epoch, id, peer, instance: None };
-        let passed = self.outgoing.online(session.clone());
+        let news = News::Online(session.clone());
+        let passed = self.outgoing.handle(self.now, 0, news).unwrap();
         match &passed {
             Passed::Online(of) | Passed::Replaced(of) => assert_eq!(*of, session),
             Passed::Offline { .. } => panic!("an end: {passed:?}"),
@@ -40,8 +41,13 @@ impl Rig {
     }
 
     fn offline(&mut self, id: SessionId, reason: Reason) -> &mut Self {
-        self.outgoing.offline(self.now, 0, id, &reason);
+        assert_eq!(self.outgoing.handle(self.now, 0, News::Offline { id, reason }), None);
         self
+    }
+
+    fn paused(&mut self, millis: u64) {
+        let news = News::Paused(Duration::from_millis(millis));
+        assert_eq!(self.outgoing.handle(self.now, 0, news), None);
     }
 
     fn after(&mut self, millis: u64) -> &mut Self {

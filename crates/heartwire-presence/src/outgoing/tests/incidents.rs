@@ -151,9 +151,9 @@ fn losses_as_usual_are_no_burst() {
 #[test]
 fn own_pause_makes_fewer_losses_an_incident_and_closed_connections_too() {
     let (mut rig, sessions) = fleet(1_000);
-    rig.outgoing.paused(rig.now, Duration::from_millis(999));
+    rig.paused(999);
     assert_eq!(rig.offline(sessions[0], Reason::ClosedByPeer).told().len(), 1);
-    rig.outgoing.paused(rig.now, Duration::from_secs(40));
+    rig.paused(40_000);
     for id in &sessions[1..21] {
         assert_eq!(rig.offline(*id, Reason::ClosedByPeer).told(), [""; 0]);
     }
@@ -166,7 +166,7 @@ fn own_pause_makes_fewer_losses_an_incident_and_closed_connections_too() {
 #[test]
 fn own_pause_of_long_ago_is_no_evidence() {
     let (mut rig, sessions) = fleet(1_000);
-    rig.outgoing.paused(rig.now, Duration::from_secs(40));
+    rig.paused(40_000);
     rig.after(120_000);
     for id in &sessions[..20] {
         rig.offline(*id, dead());
@@ -293,7 +293,7 @@ fn losses_as_usual_after_an_own_pause_are_no_incident() {
     // Each second a client is lost, and comes back at once.
     for n in 0..1_000 {
         if n == 900 {
-            rig.outgoing.paused(rig.now, Duration::from_secs(2));
+            rig.paused(2_000);
         }
         rig.offline(sessions[n % 200], Reason::Reset);
         sessions[n % 200] = rig.online(&format!("n{}", n % 200)).0;
@@ -305,7 +305,7 @@ fn losses_as_usual_after_an_own_pause_are_no_incident() {
 fn losses_one_after_the_other_after_an_own_pause_are_no_incident() {
     let (mut rig, sessions) = fleet(1_000);
     rig.after(3_600_000);
-    rig.outgoing.paused(rig.now, Duration::from_secs(2));
+    rig.paused(2_000);
     for (n, id) in sessions[..20].iter().enumerate() {
         let told = rig.offline(*id, dead()).after(5_000).told();
         assert_eq!(told, [format!("offline n{n}: dead")]);

@@ -110,7 +110,10 @@ impl Model {
                 self.last_epoch += 1;
                 self.outgoing.moved(self.now, &name.to_string(), self.last_epoch);
             }
-            Step::Pause => self.outgoing.paused(self.now, Duration::from_secs(5)),
+            Step::Pause => {
+                let news = News::Paused(Duration::from_secs(5));
+                assert_eq!(self.outgoing.handle(self.now, 0, news), None);
+            }
             Step::Wait { millis, hears } => self.wait(Duration::from_millis(millis), hears),
         }
         self.take();

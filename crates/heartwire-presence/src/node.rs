@@ -25,19 +25,21 @@ use crate::session::Passed;
 use crate::store::{Answer, Call, Command, LEASE, Op};
 use crate::{NodeId, NodeName};
 
-/// How often a lease is renewed.
-const RENEW: Duration = Duration::from_secs(LEASE.as_secs() / 3);
-/// A poll or an answer that comes so late means that this process, or the store, was stopped.
-const STOPPED: Duration = Duration::from_millis(2_500);
+/// A lease is renewed after a third of it: 5 s.
+const RENEW: u32 = 3;
+/// A poll or an answer that comes a sixth of a lease late (2.5 s) means that this process, or the
+/// store, was stopped.
+const STOPPED: u32 = 6;
 /// How many changes are told in one call.
 const BATCH: usize = 200;
 /// How many names of a dead node one call tells offline: all nodes together tell that many in each
 /// 250 ms.
 const REAP: u32 = 500;
-/// How often the node and the store compare what they have of it, at least.
-const COMPARE: Duration = Duration::from_secs(60);
-/// How soon they compare again after they differed. What is under way has arrived by then.
-const COMPARE_AGAIN: Duration = Duration::from_secs(1);
+/// The node and the store compare what they have of it every four leases (60 s), at least.
+const COMPARE: u32 = 4;
+/// They compare again a fifteenth of a lease (1 s) after they differed. What is under way has
+/// arrived by then.
+const COMPARE_AGAIN: u32 = 15;
 /// The first pause after a call without an answer; the next ones are twice as long each.
 const RETRY: Duration = Duration::from_millis(100);
 /// The longest pause after a call without an answer.
@@ -50,6 +52,8 @@ const MAX_TELL: usize = 16;
 pub(crate) struct Node {
     name: NodeName,
     address: Box<str>,
+    /// How long the store keeps a place that is not renewed. Most times follow from it.
+    lease: Duration,
     rng: fastrand::Rng,
     id: NodeId,
     /// Whether the store has leased a place to this id.
@@ -99,6 +103,7 @@ impl Node {
             id: NodeId::new(&name, rng.u32(..)),
             name,
             address,
+            lease: LEASE,
             rng,
             is_joined: false,
             generation: None,
@@ -106,7 +111,7 @@ impl Node {
             last_server: None,
             names: Names::default(),
             clock: StoreClock::default(),
-            sweep: Sweep::default(),
+            sweep: Sweep::new(LEASE),
             batch: None,
             number: 0,
             tell: VecDeque::new(),
@@ -114,7 +119,7 @@ impl Node {
             failures: 0,
             retry_at: None,
             renew_at: now,
-            compare_at: now.saturating_add(COMPARE),
+            compare_at: now,
             sweep_at: now,
             has_differed: false,
             look: None,
@@ -126,6 +131,12 @@ impl Node {
             end: Vec::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Another lease, as the store gives it: for the lab, which has no time.
+    #[must_use]
+    pub(crate) fn lease(self, lease: Duration) -> Self {
+        Self { lease, sweep: Sweep::new(lease), ..self }
     }
 
     /// A change of this node's sessions is to be told.
@@ -186,7 +197,7 @@ impl Node {
             return;
         };
         (self.failures, self.retry_at) = (0, None);
-        if now.saturating_since(asked_at) > STOPPED {
+        if now.saturating_since(asked_at) > self.lease / STOPPED {
             self.sweep.contact_lost();
         }
         self.sweep.heard(now);
@@ -211,7 +222,7 @@ impl Node {
 
     /// What to do next. To be called after each of the other calls, and at the time that it says.
     pub(crate) fn poll(&mut self, now: Instant) -> Next {
-        if self.wake_at.is_some_and(|at| now.saturating_since(at) > STOPPED) {
+        if self.wake_at.is_some_and(|at| now.saturating_since(at) > self.lease / STOPPED) {
             self.sweep.contact_lost(); // This process was stopped.
         }
         let call = self.next_call(now);
@@ -367,7 +378,7 @@ impl Node {
 
     fn leased(&mut self, now: Instant, asked_at: Instant, time: u64, generation: Box<str>) {
         self.clock.measure(asked_at, now, time);
-        self.renew_at = asked_at.saturating_add(RENEW);
+        self.renew_at = asked_at.saturating_add(self.lease / RENEW);
         let is_new = self.generation.as_ref() != Some(&generation);
         if self.generation.replace(generation).is_some() && is_new {
             self.names.tell_again(now);
@@ -389,7 +400,7 @@ impl Node {
             self.names.begin_look();
             self.look = Some((0, 0));
         } else {
-            self.compare_at = now.saturating_add(COMPARE_AGAIN);
+            self.compare_at = now.saturating_add(self.lease / COMPARE_AGAIN);
         }
     }
 
@@ -417,11 +428,11 @@ impl Node {
 
     /// Looks for dead nodes are a renewal apart, or up to a tenth more: not all nodes in step.
     fn sweep_pause(&mut self) -> Duration {
-        RENEW + (LEASE / 30).mul_f64(self.rng.f64())
+        self.lease / RENEW + (self.lease / 30).mul_f64(self.rng.f64())
     }
 
     /// Somewhat less than a minute, so that not all nodes do it at once.
     fn compare_pause(&mut self) -> Duration {
-        COMPARE.mul_f64(1.0 - self.rng.f64() / 6.0)
+        (self.lease * COMPARE).mul_f64(1.0 - self.rng.f64() / 6.0)
     }
 }

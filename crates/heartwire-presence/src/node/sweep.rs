@@ -10,14 +10,10 @@ use std::collections::HashMap;
 use heartwire_core::Instant;
 
 use crate::NodeId;
-use crate::store::LEASE;
-
-/// How long a lease has to be seen over: two of its renewals.
-const PATIENCE: Duration = Duration::from_secs(LEASE.as_secs() / 3 * 2);
-
 /// Nodes whose lease is over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sweep {
+    lease: Duration,
     /// Since when the store has answered every call.
     contact_since: Option<Instant>,
     suspects: HashMap<NodeId, Suspect>,
@@ -31,6 +27,10 @@ struct Suspect {
 }
 
 impl Sweep {
+    pub(super) fn new(lease: Duration) -> Self {
+        Self { lease, contact_since: None, suspects: HashMap::new() }
+    }
+
     /// The store answered.
     pub(super) fn heard(&mut self, now: Instant) {
         self.contact_since.get_or_insert(now);
@@ -46,12 +46,14 @@ impl Sweep {
     pub(super) fn looked(&mut self, now: Instant, me: &NodeId, over: Vec<NodeId>) -> Vec<NodeId> {
         self.suspects.retain(|node, _| over.contains(node));
         let contact = self.contact_since.map(|since| now.saturating_since(since));
-        let has_contact = contact.is_some_and(|contact| contact >= LEASE);
+        let has_contact = contact.is_some_and(|contact| contact >= self.lease);
+        // Two of its renewals.
+        let patience = self.lease / 3 * 2;
         let mut dead = Vec::new();
         for node in over.into_iter().filter(|node| node != me) {
             let new = Suspect { seen_at: now, reap_at: None };
             let suspect = self.suspects.entry(node.clone()).or_insert(new);
-            let is_seen = now.saturating_since(suspect.seen_at) >= PATIENCE;
+            let is_seen = now.saturating_since(suspect.seen_at) >= patience;
             if suspect.reap_at.is_none() && is_seen && has_contact {
                 suspect.reap_at = Some(now);
                 dead.push(node);
@@ -82,13 +84,14 @@ impl Sweep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::LEASE;
 
     fn at(seconds: u64) -> Instant {
         Instant::from_nanos(seconds * 1_000_000_000)
     }
 
     fn sweep() -> Sweep {
-        let mut sweep = Sweep::default();
+        let mut sweep = Sweep::new(LEASE);
         sweep.heard(at(0));
         sweep
     }

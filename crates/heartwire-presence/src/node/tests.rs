@@ -214,7 +214,7 @@ fn fenced_node_says_all_again_under_another_id() {
     let mut story = Story::joined();
     story.told(1, START);
     let old = story.node.id().clone();
-    story.later(RENEW);
+    story.later(LEASE / RENEW);
     let renew = story.call();
     assert_eq!(renew, Call::Renew { node: old.clone() });
     story.node.answered(story.now, renew, Ok(Answer::Fenced));
@@ -231,7 +231,7 @@ fn fenced_node_says_all_again_under_another_id() {
 fn emptied_store_is_told_all_again() {
     let mut story = Story::joined();
     story.told(1, START);
-    story.later(RENEW);
+    story.later(LEASE / RENEW);
     let renew = story.call();
     story.leased(renew, "2");
     let next = story.node.poll(story.now);
@@ -252,7 +252,7 @@ fn store_that_differs_twice_is_put_right() {
         assert!(matches!(compare, Call::Compare { .. }), "{compare:?}");
         let digest = Answer::Digest { names: 1, hash: 1 };
         story.node.answered(story.now, compare, Ok(digest));
-        story.later(COMPARE_AGAIN);
+        story.later(LEASE / COMPARE_AGAIN);
     }
     let names = story.call();
     assert!(matches!(names, Call::Names { cursor: 0, .. }), "{names:?}");

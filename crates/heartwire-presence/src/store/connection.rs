@@ -11,7 +11,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnec
 use redis::{ServerErrorKind, Value};
 
 use super::setup::{Setup, check};
-use super::{Answer, Call, Command, StoreError, StreamId, script};
+use super::{Answer, Call, Command, LEASE, StoreError, StreamId, script};
 use crate::NodeId;
 
 #[cfg(test)]
@@ -79,25 +79,34 @@ pub(crate) struct NotAnAddress(String);
 
 /// The store: a connection to Redis.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(MultiplexedConnection);
+pub(crate) struct Store {
+    connection: MultiplexedConnection,
+    lease: Duration,
+}
 
 impl Store {
     /// Connects, and looks whether this Redis will do.
     pub(crate) async fn connect(address: &Address) -> Result<(Self, Setup), StoreError> {
         let mut connection = connect(address, PATIENCE).await?;
         let setup = check(&mut connection).await?;
-        Ok((Self(connection), setup))
+        Ok((Self { connection, lease: LEASE }, setup))
+    }
+
+    /// Gives another lease to nodes: for the lab, which has no time.
+    #[must_use]
+    pub(crate) fn lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
     }
 
     /// Does a call. After an error it may have been done, and the store is to be connected anew.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, StoreError> {
-        let mut connection = self.0.clone();
+        let mut connection = self.connection.clone();
         let script = script::script(call);
-        let mut reply = script.cached(call).query_async::<Value>(&mut connection).await;
+        let mut reply = script.cached(call, self.lease).query_async::<Value>(&mut connection).await;
         if let Err(error) = &reply
             && error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
         {
-            reply = script.whole(call).query_async(&mut connection).await;
+            reply = script.whole(call, self.lease).query_async(&mut connection).await;
         }
         Ok(script::answer(reply?)?)
     }

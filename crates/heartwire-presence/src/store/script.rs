@@ -1,5 +1,6 @@
 //! The scripts that answer calls, in the words of Redis.
 
+use core::time::Duration;
 use std::sync::LazyLock;
 
 use redis::{Cmd, FromRedisValue, ParsingError, Value};
@@ -21,20 +22,20 @@ impl Script {
     }
 
     /// The call of a script that Redis has in its cache.
-    pub(super) fn cached(&self, call: &Call) -> Cmd {
-        Self::command("EVALSHA", &self.sha1, call)
+    pub(super) fn cached(&self, call: &Call, lease: Duration) -> Cmd {
+        Self::command("EVALSHA", &self.sha1, call, lease)
     }
 
     /// The same with the text of the script, which Redis then has in its cache.
-    pub(super) fn whole(&self, call: &Call) -> Cmd {
-        Self::command("EVAL", &self.text, call)
+    pub(super) fn whole(&self, call: &Call, lease: Duration) -> Cmd {
+        Self::command("EVAL", &self.text, call, lease)
     }
 
-    fn command(verb: &str, script: &str, call: &Call) -> Cmd {
+    fn command(verb: &str, script: &str, call: &Call, lease: Duration) -> Cmd {
         let mut cmd = redis::cmd(verb);
         // All keys are in the slot of this one.
         cmd.arg(script).arg(1).arg("{hw}:p");
-        write(call, &mut cmd);
+        write(call, lease, &mut cmd);
         cmd
     }
 }
@@ -78,12 +79,12 @@ pub(super) fn script(call: &Call) -> &'static Script {
 }
 
 /// Writes the arguments of a call.
-fn write(call: &Call, cmd: &mut Cmd) {
+fn write(call: &Call, lease: Duration, cmd: &mut Cmd) {
+    let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
     match call {
-        Call::Join { node, address } => cmd.arg(node.as_str()).arg(&**address),
-        Call::Renew { node } | Call::Compare { node } | Call::Leave { node } => {
-            cmd.arg(node.as_str())
-        }
+        Call::Join { node, address } => cmd.arg(node.as_str()).arg(lease_ms).arg(&**address),
+        Call::Renew { node } => cmd.arg(node.as_str()).arg(lease_ms),
+        Call::Compare { node } | Call::Leave { node } => cmd.arg(node.as_str()),
         Call::Apply { node, number, ops } => {
             cmd.arg(node.as_str()).arg(number);
             for op in ops {
@@ -92,7 +93,7 @@ fn write(call: &Call, cmd: &mut Cmd) {
             cmd
         }
         Call::Names { node, cursor } => cmd.arg(node.as_str()).arg(cursor),
-        Call::Expired => cmd,
+        Call::Expired => cmd.arg(lease_ms),
         Call::Reap { node, most } => cmd.arg(node.as_str()).arg(most),
         Call::Tell { kind, detail } => cmd.arg(kind).arg(&**detail),
         Call::Kick { name } => cmd.arg(&**name),
@@ -145,7 +146,7 @@ pub(super) fn answer(value: Value) -> Result<Answer, ParsingError> {
         "reaped" => Answer::Reaped {
             offline: fields.next()?,
             left: fields.next()?,
-            wait: core::time::Duration::from_millis(fields.next()?),
+            wait: Duration::from_millis(fields.next()?),
         },
         "told" => Answer::Told,
         "kicked" => Answer::Kicked(fields.maybe()?.map(node)),

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::connection::command;
 use super::model::{About, Model};
 use super::script::{Script, answer, script};
-use super::{Answer, Call, Op, StreamId, Told};
+use super::{Answer, Call, LEASE, Op, StreamId, Told};
 use crate::{Change, Entry, NodeId};
 
 /// How many sequences run in the suite.
@@ -253,7 +253,7 @@ impl<'a> Rig<'a> {
         });
         let mut pipe = redis::pipe();
         pipe.cmd("HSET").arg(&["clock", "s", &s.to_string(), "us", &us.to_string()]).ignore();
-        pipe.add_command(script.cached(call));
+        pipe.add_command(script.cached(call, LEASE));
         let (value,) = pipe.query::<(Value,)>(self.connection).unwrap();
         answer(value).unwrap()
     }

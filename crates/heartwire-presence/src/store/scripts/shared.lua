@@ -5,7 +5,6 @@
 local time = redis.call('TIME')
 
 local P = '{hw}:'
-local LEASE = 15000 -- ms
 local REAP_PAUSE = 250 -- ms
 local EVENTS_MAX, COMMANDS_MAX = '1000000', '100000'
 
@@ -106,9 +105,9 @@ local function forget(node)
   redis.call('DEL', about(node), names_of(node), commands_of(node))
 end
 
--- Takes a lease. Answers with the clock and the generation, which is made where it is missing.
-local function lease(node)
-  redis.call('ZADD', P .. 'nodes', int(ms + LEASE), node)
+-- Takes a lease for so many milliseconds. Answers with the clock and the generation, which is made where it is missing.
+local function lease(node, lasts)
+  redis.call('ZADD', P .. 'nodes', int(ms + lasts), node)
   local generation = redis.call('GET', P .. 'gen')
   if not generation then
     generation = int(now)

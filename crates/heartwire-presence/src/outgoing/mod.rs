@@ -231,7 +231,9 @@ impl Outgoing {
         }
     }
 
-    fn names(&self) -> u32 {
+    /// How many names are online, as far as was told.
+    #[must_use]
+    pub(crate) fn names(&self) -> u32 {
         u32::try_from(self.gate.names()).unwrap_or(u32::MAX)
     }
 }

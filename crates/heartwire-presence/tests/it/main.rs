@@ -1,0 +1,7 @@
+//! Nodes with a real server each, and a real Redis between them.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+mod alone;
+mod redis;
+mod rig;

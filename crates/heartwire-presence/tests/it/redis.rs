@@ -1,0 +1,148 @@
+//! Nodes that share presence through Redis.
+
+use std::os::unix::fs::symlink;
+
+use heartwire::Reason;
+use heartwire::v1::ByeCode;
+use heartwire_presence::PresenceEvent;
+use heartwire_testkit::{RedisServer, wait_until};
+use tempfile::TempDir;
+
+use crate::rig::{Node, config, runtime};
+
+/// The id of the node that has a name, in the record of the name.
+fn node_of(redis: &RedisServer, name: &str) -> String {
+    let record = redis.ask(&["HGET", "{hw}:p", name]);
+    record.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// What happened to names, in order: the kinds of change.
+fn kinds(redis: &RedisServer) -> Vec<String> {
+    let stream = redis.ask(&["XRANGE", "{hw}:ev", "-", "+"]);
+    let lines: Vec<&str> = stream.lines().collect();
+    let kinds = lines.windows(2).filter(|pair| pair.first() == Some(&"k"));
+    kinds.filter_map(|pair| pair.last()).map(ToString::to_string).collect()
+}
+
+#[test]
+fn newest_session_of_a_name_ends_the_older_one_on_another_node() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let start = |name| Node::start(&runtime, config(name).redis(&redis.url()).unwrap()).unwrap();
+    let (a, b) = (start("a"), start("b"));
+    let mut first = a.client(&runtime, "ann");
+    wait_until("ann is at a", || node_of(&redis, "ann") == a.id());
+    let mut second = b.client(&runtime, "ann");
+    assert_eq!(first.ended(&runtime), Reason::Bye(ByeCode::TakenOver));
+    wait_until("ann is at b", || node_of(&redis, "ann") == b.id());
+    let _third = a.client(&runtime, "ann");
+    assert_eq!(second.ended(&runtime), Reason::Bye(ByeCode::TakenOver));
+    wait_until("ann is at a", || node_of(&redis, "ann") == a.id());
+    assert_eq!(kinds(&redis), ["online", "moved", "moved"]);
+    b.close(&runtime);
+    a.close(&runtime);
+    assert_eq!(kinds(&redis), ["online", "moved", "moved", "offline"]);
+    assert_eq!(redis.ask(&["ZCARD", "{hw}:nodes"]), "0");
+}
+
+#[test]
+fn older_session_ends_also_if_redis_hears_of_it_last() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    // Node a cannot reach Redis yet.
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.sock");
+    let url = format!("redis+unix://{}", path.display());
+    let a = Node::start(&runtime, config("a").redis(&url).unwrap()).unwrap();
+    a.told.wait_for("Redis is not there", |event| matches!(event, PresenceEvent::Lost { .. }));
+    let b = Node::start(&runtime, config("b").redis(&redis.url()).unwrap()).unwrap();
+    let mut older = a.client(&runtime, "ann");
+    let _newer = b.client(&runtime, "ann");
+    wait_until("ann is at b", || node_of(&redis, "ann") == b.id());
+    assert_eq!(a.presence.status().waiting, 1);
+    symlink(redis.socket(), &path).unwrap();
+    assert_eq!(older.ended(&runtime), Reason::Bye(ByeCode::TakenOver));
+    assert_eq!((node_of(&redis, "ann"), kinds(&redis)), (b.id(), vec!["online".to_owned()]));
+    a.told.wait_for("Redis is there", |event| matches!(event, PresenceEvent::Back { .. }));
+}
+
+#[test]
+fn sessions_outlive_redis_and_their_changes_are_told_afterwards() {
+    for keeps in [true, false] {
+        let Some(mut redis) = RedisServer::start(&[]) else { return };
+        let runtime = runtime();
+        let a = Node::start(&runtime, config("a").redis(&redis.url()).unwrap()).unwrap();
+        let mut stays = a.client(&runtime, "stays");
+        let leaves = a.client(&runtime, "leaves");
+        wait_until("both are told", || redis.ask(&["HLEN", "{hw}:p"]) == "2");
+        let before = a.id();
+        if keeps {
+            redis.ask(&["SAVE"]);
+        }
+        redis.kill();
+        a.told.wait_for("Redis is gone", |event| matches!(event, PresenceEvent::Lost { .. }));
+        drop(leaves);
+        wait_until("it has left", || a.presence.status().names == 1);
+        let _comes = a.client(&runtime, "comes");
+        assert_eq!(a.presence.status().connected, Some(false));
+        redis.start_again();
+        a.told.wait_for("Redis is back", |event| matches!(event, PresenceEvent::Back { .. }));
+        wait_until("all is told", || a.presence.status().waiting == 0);
+        wait_until("the truth", || {
+            let mut names: Vec<_> =
+                redis.ask(&["HKEYS", "{hw}:p"]).lines().map(str::to_owned).collect();
+            names.sort();
+            names == ["comes", "stays"]
+        });
+        assert_eq!(a.presence.status().fenced, u64::from(!keeps));
+        assert_eq!(a.id() == before, keeps);
+        a.close(&runtime);
+        assert!(matches!(stays.ended(&runtime), Reason::Bye(ByeCode::Draining)));
+        assert_eq!(redis.ask(&["HLEN", "{hw}:p"]), "0");
+    }
+}
+
+#[test]
+fn redis_that_would_forget_is_refused_with_what_to_do() {
+    let Some(redis) = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    let runtime = runtime();
+    let config = config("a").redis(&redis.url()).unwrap();
+    let error = Node::start(&runtime, config.clone()).unwrap_err().to_string();
+    assert!(error.contains("CONFIG SET maxmemory-policy noeviction"), "{error}");
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    Node::start(&runtime, config).unwrap().close(&runtime);
+}
+
+#[test]
+fn operator_ends_the_session_of_a_name() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let a = Node::start(&runtime, config("a").redis(&redis.url()).unwrap()).unwrap();
+    let mut ann = a.client(&runtime, "ann");
+    wait_until("ann is told", || node_of(&redis, "ann") == a.id());
+    let stream = format!("{{hw}}:cmd:{}", a.id());
+    let late = "9007199254740991";
+    redis.ask(&["XADD", &stream, "*", "command", "kick", "name", "ann", "epoch", late]);
+    assert_eq!(ann.ended(&runtime), Reason::Bye(ByeCode::Kicked));
+    wait_until("it is told", || redis.ask(&["HLEN", "{hw}:p"]) == "0");
+}
+
+#[test]
+fn part_that_fails_is_told() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let told = crate::rig::Told::default();
+    let own = told.clone();
+    let start = heartwire_presence::Presence::start(
+        config("a").redis(&redis.url()).unwrap(),
+        move |event| {
+            assert!(!matches!(event, PresenceEvent::Joined { .. }), "a mistake");
+            own.take(event);
+        },
+    );
+    let presence = runtime.block_on(start).unwrap();
+    told.wait_for("it is told", |event| {
+        matches!(event, PresenceEvent::Failed { part: "link", error } if error.contains("panic"))
+    });
+    assert!(presence.status().failed);
+}

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::hooks::{Hook, HookError};
 use crate::outgoing::Settings;
-use crate::store::{Address, StoreError};
+use crate::store::{Address, LEASE, StoreError};
 use crate::{NodeName, OfflineBound, store};
 
 /// The configuration of [`Presence`](crate::Presence). Methods can be chained.
@@ -20,6 +20,7 @@ pub struct Config {
     pub(crate) address: Box<str>,
     pub(crate) redis: Option<Address>,
     pub(crate) hook: Option<Hook>,
+    pub(crate) lease: Duration,
     pub(crate) settings: Settings,
 }
 
@@ -27,7 +28,7 @@ impl Config {
     /// For a node of this name. Two nodes that run at the same time should not share one.
     pub fn new(node: NodeName) -> Self {
         let (address, settings) = (Box::default(), Settings::default());
-        Self { node, address, redis: None, hook: None, settings }
+        Self { node, address, redis: None, hook: None, lease: LEASE, settings }
     }
 
     /// Shares presence with other nodes through this Redis (6.2 or later) or Valkey:
@@ -45,6 +46,13 @@ impl Config {
     /// Where operators reach this node, as `heartwire presence nodes` shows it. Default: nothing.
     pub fn address(mut self, address: &str) -> Self {
         self.address = address.into();
+        self
+    }
+
+    /// How long the others wait for this node before they take it for dead. It tells Redis three
+    /// times in that time that it is there. Default 15 s, at least 1 s; the same for all nodes.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_secs(1));
         self
     }
 

@@ -33,6 +33,7 @@ pub(crate) fn backoff() -> Backoff {
 pub(crate) struct Link {
     shared: Arc<Shared>,
     address: Address,
+    lease: Duration,
     backoff: Backoff,
     /// Since when Redis does not answer, and what was told of that.
     lost: Option<(Instant, Discriminant<StoreError>)>,
@@ -41,8 +42,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(shared: Arc<Shared>, address: Address) -> Self {
-        Self { shared, address, backoff: backoff(), lost: None, ends: Vec::new() }
+    pub(crate) fn new(shared: Arc<Shared>, address: Address, lease: Duration) -> Self {
+        Self { shared, address, lease, backoff: backoff(), lost: None, ends: Vec::new() }
     }
 
     /// Keeps the connection until the node has left. `first` is the result of a first attempt.
@@ -50,7 +51,7 @@ impl Link {
         let mut connected = first;
         loop {
             let error = match connected {
-                Ok((store, setup)) => match self.serve(&store, &setup).await {
+                Ok((store, setup)) => match self.serve(&store.lease(self.lease), &setup).await {
                     Ok(()) => return self.shared.has_left.notify_one(),
                     Err(error) => error,
                 },

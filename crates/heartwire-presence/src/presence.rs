@@ -51,7 +51,7 @@ impl Presence {
         config: Config,
         on_event: impl Fn(PresenceEvent) + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
-        let Config { node: name, address, redis, hook, settings } = config;
+        let Config { node: name, address, redis, hook, lease, settings } = config;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let seed = u64::from_ne_bytes(seed);
@@ -68,7 +68,7 @@ impl Presence {
         let clock = Clock::new();
         let now = clock.now();
         let outgoing = Outgoing::new(settings, &name, now);
-        let node = redis.as_ref().map(|_| Node::new(now, name, address, seed));
+        let node = redis.as_ref().map(|_| Node::new(now, name, address, seed).lease(lease));
         let sink = Sink::new(node, hooks);
         let tell = Box::new(move |event| on_event(event));
         let shared = Shared::new(clock, outgoing, sink, tell);
@@ -83,7 +83,7 @@ impl Presence {
                 return Err(StartError::redis(&redis, error));
             }
             let is_there = first.is_ok();
-            let link = Link::new(Arc::clone(&shared), redis.clone());
+            let link = Link::new(Arc::clone(&shared), redis.clone(), lease);
             parts.push(Part::new("link", link.run(first)));
             parts.push(Part::new("commands", commands::run(Arc::clone(&shared), redis)));
             let this = Self { parts: Parts::start(&shared, parts), shared };

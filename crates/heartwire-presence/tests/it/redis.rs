@@ -1,11 +1,14 @@
 //! Nodes that share presence through Redis.
 
+use core::num::NonZero;
+use core::time::Duration;
 use std::os::unix::fs::symlink;
 
 use heartwire::Reason;
-use heartwire::v1::ByeCode;
+use heartwire::server::EpochClock;
+use heartwire::v1::{ByeCode, Hello, Offer, RetryHint};
 use heartwire_presence::PresenceEvent;
-use heartwire_testkit::{RedisServer, wait_until};
+use heartwire_testkit::{Got, Peer, RedisServer, ms, patient, wait_until};
 use tempfile::TempDir;
 
 use crate::rig::{Node, config, runtime};
@@ -64,6 +67,79 @@ fn older_session_ends_also_if_redis_hears_of_it_last() {
     assert_eq!(older.ended(&runtime), Reason::Bye(ByeCode::TakenOver));
     assert_eq!((node_of(&redis, "ann"), kinds(&redis)), (b.id(), vec!["online".to_owned()]));
     a.told.wait_for("Redis is there", |event| matches!(event, PresenceEvent::Back { .. }));
+}
+
+/// Its clock may differ, and the order of its sessions may be mistaken.
+#[test]
+fn client_that_is_on_two_nodes_may_come_back() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let start = |name| Node::start(&runtime, config(name).redis(&redis.url()).unwrap()).unwrap();
+    let (a, b) = (start("a"), start("b"));
+    let mut hello = Hello::new(Offer::new(&patient()));
+    (hello.name, hello.instance) = (Some("ann"), NonZero::new(7));
+    let addr = |node: &Node| *node.server.local_addrs().first().unwrap();
+    let (mut first, _) = Peer::welcomed(addr(&a), &hello.encode());
+    wait_until("ann is at a", || node_of(&redis, "ann") == a.id());
+    let (_second, _) = Peer::welcomed(addr(&b), &hello.encode());
+    let got = first.next_but_beats();
+    let Got::Bye(ByeCode::TakenOver, RetryHint::Within { latest, .. }, _) = got else {
+        panic!("{got:?}")
+    };
+    assert_eq!(latest, ms(1_000));
+}
+
+#[test]
+fn end_that_is_held_back_is_never_told_if_the_name_comes_online_elsewhere() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let start = |name| {
+        let config = config(name).offline_after(Duration::from_secs(3_600));
+        Node::start(&runtime, config.redis(&redis.url()).unwrap()).unwrap()
+    };
+    let (a, b) = (start("a"), start("b"));
+    let ann = a.client(&runtime, "ann");
+    wait_until("ann is at a", || node_of(&redis, "ann") == a.id());
+    drop(ann);
+    wait_until("its end is held", || a.presence.status().held == 1);
+    let _ann = b.client(&runtime, "ann");
+    wait_until("it is held no more", || a.presence.status().held == 0);
+    assert_eq!((node_of(&redis, "ann"), kinds(&redis).join(" ")), (b.id(), "online moved".into()));
+}
+
+#[test]
+fn node_goes_on_under_a_new_id_when_redis_was_emptied() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let config = config("a").lease(Duration::from_secs(1)).redis(&redis.url()).unwrap();
+    let a = Node::start(&runtime, config).unwrap();
+    let _ann = a.client(&runtime, "ann");
+    wait_until("ann is told", || node_of(&redis, "ann") == a.id());
+    let before = a.id();
+    redis.ask(&["FLUSHALL"]);
+    a.told.wait_for(
+        "it is fenced",
+        |event| matches!(event, PresenceEvent::Fenced { node } if node.as_str() == before),
+    );
+    wait_until("ann is told again", || node_of(&redis, "ann") == a.id());
+    assert_ne!(a.id(), before);
+    // Commands come under the new id.
+    let stream = format!("{{hw}}:cmd:{}", a.id());
+    let late = "9007199254740991";
+    redis.ask(&["XADD", &stream, "*", "command", "kick", "name", "ann", "epoch", late]);
+    wait_until("ann is kicked", || redis.ask(&["HLEN", "{hw}:p"]) == "0");
+}
+
+#[test]
+fn clock_of_epochs_follows_that_of_redis() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let a = Node::start(&runtime, config("a").redis(&redis.url()).unwrap()).unwrap();
+    let clock = a.presence.epoch_clock();
+    let right = EpochClock::new().now_micros();
+    clock.correct(3_600_000_000);
+    let _ann = a.client(&runtime, "ann");
+    wait_until("it is set right", || clock.now_micros().abs_diff(right) < 1_800_000_000);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What goes wrong between a node and Redis.
 
-use redis::{RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// A call that Redis did not do, or whose answer did not arrive: then it may have been done.
 ///
@@ -27,10 +27,16 @@ impl From<RedisError> for StoreError {
         if error.code() == Some(GARBAGE) {
             return Self::Garbage(error.detail().unwrap_or_default().to_owned());
         }
-        let is_refusal = error.code().is_some()
-            && !matches!(error.kind(), redis::ErrorKind::Server(ServerErrorKind::BusyLoading));
-        let is_refusal = is_refusal || error.kind() == redis::ErrorKind::AuthenticationFailed;
-        if is_refusal { Self::Refused(error) } else { Self::Silent(error) }
+        let is = |kind| error.kind() == kind;
+        // One that is loading reads its file, and will do soon.
+        let is_loading = is(ErrorKind::Server(ServerErrorKind::BusyLoading));
+        if is(ErrorKind::Parse) || is(ErrorKind::UnexpectedReturnType) {
+            Self::Garbage(error.to_string().replace('\n', " "))
+        } else if is(ErrorKind::AuthenticationFailed) || error.code().is_some() && !is_loading {
+            Self::Refused(error)
+        } else {
+            Self::Silent(error)
+        }
     }
 }
 

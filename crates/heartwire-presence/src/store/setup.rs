@@ -13,7 +13,7 @@ const OLDEST: (u64, u64) = (6, 2);
 /// A Redis that will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Setup {
-    /// Its version, as it says it.
+    /// What it is and its version, such as `Redis 7.0.15` or `Valkey 9.1.2`.
     pub(crate) version: Box<str>,
     /// Which Redis, and which history of its writes: a change means that writes may be lost.
     pub(crate) identity: Identity,
@@ -72,7 +72,7 @@ pub(super) async fn check(connection: &mut MultiplexedConnection) -> Result<Setu
         }
     };
     Ok(Setup {
-        version: info.field("redis_version").into(),
+        version: info.version().into(),
         identity: Identity {
             run: info.field("run_id").into(),
             history: info.field("master_replid").into(),
@@ -92,6 +92,14 @@ impl<'a> Info<'a> {
     /// A field, or nothing: hosted ones leave some out.
     fn field(&self, name: &str) -> &'a str {
         self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// Valkey says also which version of Redis it does as.
+    fn version(&self) -> String {
+        match self.field("valkey_version") {
+            "" => format!("Redis {}", self.field("redis_version")),
+            version => format!("Valkey {version}"),
+        }
     }
 
     fn check(&self) -> Result<(), Unsuited> {
@@ -136,5 +144,12 @@ mod tests {
         }
         assert_eq!(check(&good.replace("7.0.15", "6.2.0")), Ok(()));
         assert_eq!(check(&good.replace("noeviction", "volatile-lru")), Ok(()));
+    }
+
+    #[test]
+    fn version_is_that_of_valkey_where_it_only_does_as_redis() {
+        let version = |text| Info::read(text).version();
+        assert_eq!(version("redis_version:7.0.15\r\n"), "Redis 7.0.15");
+        assert_eq!(version("redis_version:7.2.4\r\nvalkey_version:9.1.2\r\n"), "Valkey 9.1.2");
     }
 }

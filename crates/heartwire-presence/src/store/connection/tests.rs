@@ -243,3 +243,100 @@ fn address_is_shown_without_user_and_password() {
         assert!(!error.contains("geheim"), "{error}");
     }
 }
+
+/// Prints how fast a Redis beside it takes names, and how long the longest script holds it up:
+/// `cargo test -p heartwire-presence --lib figures -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "it measures"]
+async fn figures_of_announcing_comparing_and_reaping_100_000_names() {
+    const NAMES: u64 = 100_000;
+    let Some(redis) =
+        RedisServer::start(&["--slowlog-log-slower-than", "1000", "--slowlog-max-len", "9999"])
+    else {
+        return;
+    };
+    let (store, setup) = Store::connect(&address(&redis)).await.unwrap();
+    println!("{}", setup.version);
+    store.call(&join()).await.unwrap();
+    let batch = |number: u64, round: u64| {
+        let ops = (number * 200..(number + 1) * 200).map(|name| Op::Online {
+            name: format!("door {name} of the northern building").into(),
+            epoch: 7 + round,
+            session: format!("0-{name}-{round}").into(),
+            instance: name.try_into().ok(),
+            peer: "192.0.2.107:54321".into(),
+        });
+        Call::Apply { node: node(), number: round * NAMES + number, ops: ops.collect() }
+    };
+    for (round, what) in [(0, "new"), (1, "newer sessions")] {
+        let began = Instant::now();
+        for number in 0..NAMES / 200 {
+            let Answer::Applied(outcomes) = store.call(&batch(number, round)).await.unwrap() else {
+                panic!()
+            };
+            assert_eq!(outcomes.len(), 200);
+        }
+        let took = began.elapsed();
+        println!("{NAMES} names, {what}: {took:.2?}; slow calls: {}", slow(&redis));
+    }
+    let (mut names, mut cursor, began) = (0, 0, Instant::now());
+    loop {
+        let call = Call::Names { node: node(), cursor };
+        let Answer::Names { names: some, cursor: next } = store.call(&call).await.unwrap() else {
+            panic!()
+        };
+        names += some.len();
+        cursor = next;
+        if cursor == 0 {
+            break;
+        }
+    }
+    println!("{names} names read: {:.2?}; slow calls: {}", began.elapsed(), slow(&redis));
+    redis.ask(&["ZADD", "{hw}:nodes", "0", node().as_str()]);
+    let (mut portions, mut longest) = (0, Duration::ZERO);
+    loop {
+        let began = Instant::now();
+        let call = Call::Reap { node: node(), most: 500 };
+        let Answer::Reaped { left, wait, .. } = store.call(&call).await.unwrap() else { panic!() };
+        (portions, longest) = (portions + 1, longest.max(began.elapsed()));
+        if left == 0 || portions == 20 {
+            break;
+        }
+        tokio::time::sleep(wait).await;
+    }
+    println!("{portions} portions of 500: {longest:.2?} at most; slow calls: {}", slow(&redis));
+    println!("{}", redis.ask(&["INFO", "memory"]).lines().nth(2).unwrap());
+}
+
+/// How many calls held Redis up for a millisecond or longer, the longest, and the processor time of
+/// Redis, since it was asked. On a busy machine a call takes longer than its processor time.
+fn slow(redis: &RedisServer) -> String {
+    let client = Client::open(redis.url()).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut ask = redis::cmd("SLOWLOG");
+    let entries: Vec<Vec<Value>> = ask.arg("GET").arg(-1).query(&mut connection).unwrap();
+    redis::cmd("SLOWLOG").arg("RESET").exec(&mut connection).unwrap();
+    let cpu = redis.ask(&["INFO", "cpu"]);
+    let cpu = cpu.lines().filter(|line| line.starts_with("used_cpu_")).take(2);
+    let cpu = cpu.map(|line| line.trim_end().split_once(':').unwrap().1.parse::<f64>().unwrap());
+    let times = entries.iter().map(|entry| redis::from_redis_value_ref::<u64>(&entry[2]).unwrap());
+    let (count, longest) = (times.clone().count(), times.max().unwrap_or(0));
+    format!("{count}, {longest} µs at most; processor time so far {:.2} s", cpu.sum::<f64>())
+}
+
+#[tokio::test]
+async fn peer_that_is_no_redis_is_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let peer = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        stream
+    });
+    let address: Address = format!("redis+unix://{}", socket.display()).parse().unwrap();
+    let error = Store::connect(&address).await.unwrap_err();
+    assert!(matches!(error, StoreError::Garbage(_)), "{error:?}");
+    assert!(!error.to_string().contains('\n'), "{error}");
+    drop(peer.join().unwrap());
+}

@@ -1,5 +1,6 @@
 //! Carries out what [`Lanes`] decide.
 
+use core::convert::Infallible;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,8 @@ pub(super) struct Delivery {
     lanes: Mutex<Lanes>,
     sender: Sender,
     timeout: Duration,
+    /// Different for each run of the program.
+    seed: u64,
     origin: time::Instant,
     /// There is something to do.
     wake: Notify,
@@ -55,11 +58,16 @@ impl Delivery {
             lanes: Mutex::new(Lanes::new(settings)),
             sender,
             timeout: hook.timeout,
+            seed,
             origin: time::Instant::now(),
             wake: Notify::new(),
             room: Notify::new(),
             tell,
         })
+    }
+
+    pub(super) const fn seed(&self) -> u64 {
+        self.seed
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -96,6 +104,13 @@ impl Delivery {
         }
     }
 
+    /// Waits until no try is under way.
+    pub(super) async fn wait_until_idle(&self) {
+        while self.lanes().is_under_way() {
+            self.room.notified().await;
+        }
+    }
+
     /// Tells what there is to tell, also what was to be told later.
     pub(super) fn tell_all(&self) {
         let end = Instant::from_nanos(u64::MAX);
@@ -105,7 +120,7 @@ impl Delivery {
     }
 
     /// Delivers, until this future is dropped. What is under way is cancelled then.
-    pub(super) async fn run(self: Arc<Self>) {
+    pub(super) async fn run(self: Arc<Self>) -> Infallible {
         let mut tries = JoinSet::new();
         loop {
             let now = self.now();

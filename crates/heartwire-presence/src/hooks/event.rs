@@ -6,7 +6,8 @@ use core::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HookEvent {
-    /// Deliveries fail, and are tried again.
+    /// Deliveries fail, and are tried again. With Redis another node may go on with them: then it
+    /// tells the rest.
     Failing {
         /// How the last one failed.
         error: Box<str>,

@@ -9,10 +9,23 @@ use heartwire_core::Instant;
 use serde::Deserialize;
 
 use crate::Change;
+use crate::store::StreamId;
 
 /// Where a change is in its source: the id of an entry of the stream, or its number and 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(pub(super) u64, pub(super) u64);
+
+impl From<StreamId> for Place {
+    fn from(id: StreamId) -> Self {
+        Self(id.ms, id.sequence)
+    }
+}
+
+impl From<Place> for StreamId {
+    fn from(Place(ms, sequence): Place) -> Self {
+        Self { ms, sequence }
+    }
+}
 
 /// A change or an incident, to be delivered.
 #[derive(Clone, Debug, PartialEq)]

@@ -252,11 +252,26 @@ impl Lanes {
         self.delivers_until = Some(end);
     }
 
-    /// Forgets all changes, also those under way, without giving them up.
+    /// This node delivers.
+    pub(super) const fn set_active(&mut self) {
+        self.status.is_active = true;
+    }
+
+    /// Changes had been removed before they were read.
+    pub(super) const fn count_trimmed(&mut self) {
+        self.status.trimmed += 1;
+    }
+
+    /// Forgets all changes, also those under way, without giving them up: another node delivers
+    /// them, and tells how that goes.
     pub(super) fn forget(&mut self) {
         self.lanes = Default::default();
         self.dead.clear();
         self.waiting = 0;
+        self.status.is_active = false;
+        self.status.is_failing = false;
+        self.report.told_failing = false;
+        self.report.failing_since = None;
     }
 
     /// Gives up all changes, also those under way.
@@ -269,6 +284,11 @@ impl Lanes {
             }
         }
         self.waiting = 0;
+    }
+
+    /// Whether a try is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.lanes.iter().any(|lane| matches!(lane.delivery, Delivery::UnderWay(_)))
     }
 
     /// How many changes are here: waiting, under way, or given up and not taken out.

@@ -35,7 +35,9 @@ impl MemoryHooks {
         on_event: impl Fn(HookEvent) + Send + Sync + 'static,
     ) -> Result<Self, HookError> {
         let delivery = Arc::new(Delivery::new(hook, MAX_WAITING, false, Box::new(on_event))?);
-        let task = tokio::spawn(Arc::clone(&delivery).run());
+        delivery.lanes().set_active();
+        let run = Arc::clone(&delivery).run();
+        let task = tokio::spawn(async { match run.await {} });
         Ok(Self { node, number: Mutex::new(0), delivery, task })
     }
 
@@ -85,7 +87,7 @@ impl MemoryHooks {
     }
 
     pub(crate) fn status(&self) -> HookStatus {
-        HookStatus { is_active: true, ..self.delivery.status() }
+        self.delivery.status()
     }
 
     /// Waits until everything was delivered, for this long at most. The rest is given up.

@@ -12,6 +12,7 @@ mod item;
 mod lanes;
 mod memory;
 mod secret;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 pub use event::{HookEvent, HookStatus};
 pub(crate) use memory::MemoryHooks;
 pub use secret::{BadSecret, Secret};
+pub(crate) use stream::StreamHooks;
 
 /// How long a receiver has for its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -66,7 +66,8 @@ impl fmt::Debug for Secret {
 pub enum BadSecret {
     /// It has fewer than 24 bytes.
     #[error(
-        "a secret has at least {MIN_LEN} bytes, and this one has {len}; openssl rand -base64 32 makes one"
+        "a secret has at least {MIN_LEN} bytes, and this one has {len}: openssl rand -base64 32 \
+         makes one"
     )]
     TooShort {
         /// How many it has.

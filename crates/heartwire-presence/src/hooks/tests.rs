@@ -4,6 +4,8 @@
 mod command;
 mod http;
 mod receiver;
+#[cfg(unix)]
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -19,7 +19,7 @@ mod tests;
 
 /// How long a connection, and each answer, may take: some times what a far and busy Redis needs,
 /// and well below a lease. A peer that vanished without a word (a black hole) is noticed by it.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long Redis waits for a command to a node before it says that there is none: so a black hole
 /// is noticed here too.

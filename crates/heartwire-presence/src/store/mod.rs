@@ -15,7 +15,7 @@ mod scripts_test;
 mod setup;
 
 pub(crate) use call::{Answer, Call, Command, Op, Outcome};
-pub(crate) use connection::{Address, Commands, NotAnAddress, Store, connect};
+pub(crate) use connection::{Address, Commands, NotAnAddress, PATIENCE, Store, connect};
 pub(crate) use error::{StoreError, Unsuited};
 pub(crate) use event::{StreamId, Told};
 pub(crate) use setup::{Identity, Persistence, Setup};

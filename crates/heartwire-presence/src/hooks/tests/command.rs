@@ -115,7 +115,7 @@ async fn process_that_a_command_leaves_behind_is_killed() {
 #[tokio::test]
 async fn command_may_write_much_and_read_nothing() {
     let script = Script::new(
-        "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo 'a line of sixty-four bytes, more or less, \
+        "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo 'a line of some bytes, \
          again and again and again' >&2; echo out; done",
     );
     let mut rig = Rig::new(&script.hook().timeout(PATIENCE));

@@ -37,7 +37,8 @@ async fn change_is_posted_as_json() {
     let number = online["number"].as_u64().unwrap();
     assert!(number > 1_764_000_000_000_000, "{number}");
     let text = format!(
-        r#"{{"number":{number},"kind":"online","name":"door 3","epoch":1,"node":"eu-1.00000001","session":"0-17-3","since":1,"peer":"192.0.2.7:4000"}}"#
+        r#"{{"number":{number},"kind":"online","name":"door 3","epoch":1,"node":"eu-1.00000001",
+            "session":"0-17-3","since":1,"peer":"192.0.2.7:4000"}}"#
     );
     assert_eq!(online, &serde_json::from_str::<Value>(&text).unwrap());
     assert_eq!((&offline["kind"], &offline["reason"]), (&"offline".into(), &"dead".into()));
@@ -81,6 +82,29 @@ async fn receiver_that_fails_in_every_way_misses_nothing_and_gets_each_name_in_o
     assert!(receiver.got().iter().all(|got| got.head["request"].contains("/hook")));
     assert!(matches!(rig.events()[0], HookEvent::Failing { .. }), "{:?}", rig.events());
     rig.wait_for_event(|event| matches!(event, HookEvent::Works { .. })).await;
+}
+
+#[tokio::test]
+async fn answer_counts_only_if_it_is_whole_and_from_200_to_299() {
+    for (reply, retries) in [
+        (OK, 0),
+        (Reply::Status("299 Fine\r\n"), 0),
+        (Reply::Slow, 0),
+        (Reply::Endless, 0),
+        (Reply::Status("300 Multiple Choices\r\nlocation: /elsewhere\r\n"), 1),
+        (Reply::Status("302 Found\r\nlocation: /elsewhere\r\n"), 1),
+        (Reply::Status("404 Not Found\r\n"), 1),
+        (BUSY, 1),
+        (Reply::Close, 1),
+        (Reply::Break, 1),
+        (Reply::Garbage, 1),
+    ] {
+        let receiver = Receiver::start([reply.clone()]).await;
+        let mut rig = Rig::new(&hook(&receiver));
+        rig.tell("a");
+        let status = rig.wait_until_empty().await;
+        assert_eq!((status.delivered, status.retries), (1, retries), "{reply:?}");
+    }
 }
 
 #[tokio::test]

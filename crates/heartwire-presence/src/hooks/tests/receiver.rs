@@ -40,8 +40,7 @@ pub(super) struct Got {
 }
 
 impl Got {
-    /// The changes in it.
-    pub(super) fn changes(&self) -> Vec<Value> {
+    fn changes(&self) -> Vec<Value> {
         let body: Value = serde_json::from_str(&self.body).unwrap();
         body["changes"].as_array().unwrap().clone()
     }
@@ -56,6 +55,7 @@ pub(super) struct Receiver {
 #[derive(Default)]
 struct Shared {
     got: Mutex<Vec<Got>>,
+    taken: Mutex<Vec<Value>>,
     plan: Mutex<VecDeque<Reply>>,
     usual: Mutex<Option<Reply>>,
     connections: AtomicUsize,
@@ -93,9 +93,14 @@ impl Receiver {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Changes in the order in which they came, some more than once.
+    /// Changes in the order in which they were taken, some more than once.
     pub(super) fn changes(&self) -> Vec<Value> {
-        self.got().iter().flat_map(Got::changes).collect()
+        self.shared.taken.lock().unwrap().clone()
+    }
+
+    /// How many there are of them.
+    pub(super) fn count(&self) -> usize {
+        self.shared.taken.lock().unwrap().len()
     }
 }
 
@@ -118,9 +123,22 @@ async fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let got = read(&mut stream).await?;
-        shared.got.lock().unwrap().push(got);
         let planned = shared.plan.lock().unwrap().pop_front();
         let reply = planned.or_else(|| shared.usual.lock().unwrap().clone()).unwrap_or(OK);
+        {
+            let mut all = shared.got.lock().unwrap();
+            let is_taken = match reply {
+                Reply::Status(line) => line.starts_with('2'),
+                // It may have ended before it took them, or after.
+                Reply::Hang | Reply::Close | Reply::Break => all.len().is_multiple_of(2),
+                Reply::Garbage => false,
+                Reply::Endless | Reply::Slow => true,
+            };
+            if is_taken {
+                shared.taken.lock().unwrap().extend(got.changes());
+            }
+            all.push(got);
+        }
         answer(&mut stream, reply).await?;
     }
 }

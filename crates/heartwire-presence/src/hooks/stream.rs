@@ -1,0 +1,282 @@
+//! Hooks of several servers: one of them at a time, the dispatcher, delivers what the stream of
+//! changes in Redis has.
+//!
+//! It holds a lease, and keeps in Redis up to which place of the stream all was delivered or given
+//! up. Another dispatcher goes on from there, so that what was under way is delivered again and
+//! nothing is left out.
+
+mod lease;
+mod reading;
+
+use core::pin::pin;
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use heartwire_core::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::deliver::Delivery;
+use super::item::Place;
+use super::{Hook, HookError, HookEvent, HookStatus};
+use crate::NodeName;
+use crate::store::{Address, PATIENCE, StoreError};
+
+use lease::{Clock, Lease};
+use reading::{Portion, read};
+
+/// How many changes are here at most: enough for a hundred deliveries, and little to deliver again
+/// when another node takes over.
+const MAX_HELD: usize = 10_000;
+
+/// How many changes that were given up go to Redis in one call.
+const MAX_DEAD: usize = 500;
+
+/// How often things happen. Tests have less time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// How long a dispatcher that has died holds up the hooks.
+    pub(super) lease: Duration,
+    /// How often the lease is renewed, or asked for: two renewals may fail.
+    pub(super) renew: Duration,
+    /// How often Redis is told what was delivered, at most.
+    pub(super) tell: Duration,
+}
+
+impl Timing {
+    const USUAL: Self = Self {
+        lease: Duration::from_secs(15),
+        renew: Duration::from_secs(5),
+        tell: Duration::from_secs(1),
+    };
+}
+
+/// A node's part in delivering the changes of all.
+#[derive(Debug)]
+pub(crate) struct StreamHooks {
+    delivery: Arc<Delivery>,
+    closing: watch::Sender<Option<time::Instant>>,
+    task: JoinHandle<()>,
+}
+
+impl StreamHooks {
+    /// Starts a task of the present runtime.
+    pub(crate) fn start(
+        hook: &Hook,
+        address: Address,
+        node: &NodeName,
+        on_event: impl Fn(HookEvent) + Send + Sync + 'static,
+    ) -> Result<Self, HookError> {
+        Self::start_with(hook, address, node, Timing::USUAL, on_event)
+    }
+
+    pub(super) fn start_with(
+        hook: &Hook,
+        address: Address,
+        node: &NodeName,
+        timing: Timing,
+        on_event: impl Fn(HookEvent) + Send + Sync + 'static,
+    ) -> Result<Self, HookError> {
+        // What waits is bounded by what is read.
+        let delivery = Arc::new(Delivery::new(hook, usize::MAX, true, Box::new(on_event))?);
+        let (closing, is_closing) = watch::channel(None);
+        let dispatcher = Dispatcher {
+            address,
+            holder: format!("{node}.{:016x}", delivery.seed()).into(),
+            delivery: Arc::clone(&delivery),
+            closing: is_closing,
+            timing,
+            at: None,
+            read: VecDeque::new(),
+        };
+        let task = tokio::spawn(dispatcher.run());
+        Ok(Self { delivery, closing, task })
+    }
+
+    pub(crate) fn status(&self) -> HookStatus {
+        self.delivery.status()
+    }
+
+    /// Waits for the deliveries under way, for this long at most, and gives the lease back. What
+    /// else there is, the next dispatcher delivers.
+    pub(crate) async fn close(mut self, within: Duration) {
+        let end = time::Instant::now() + within;
+        self.closing.send_replace(Some(end));
+        // Redis has some time of its own to take the lease back.
+        let _ = time::timeout_at(end + PATIENCE, &mut self.task).await;
+        self.delivery.tell_all();
+    }
+}
+
+impl Drop for StreamHooks {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Why a dispatcher stopped.
+enum Ended {
+    /// Another one has the lease.
+    Lost,
+    /// This node ends.
+    Closed,
+}
+
+struct Dispatcher {
+    address: Address,
+    /// Names this run of the program.
+    holder: Box<str>,
+    delivery: Arc<Delivery>,
+    closing: watch::Receiver<Option<time::Instant>>,
+    timing: Timing,
+    /// Up to here all was delivered, or given up and kept in Redis; `None` until this node has held
+    /// the lease.
+    at: Option<Place>,
+    /// What was read after that.
+    read: VecDeque<Place>,
+}
+
+impl Dispatcher {
+    async fn run(mut self) {
+        loop {
+            let ended = self.dispatch().await;
+            self.delivery.lanes().forget();
+            self.read.clear();
+            match ended {
+                Ok(Ended::Closed) => return,
+                Ok(Ended::Lost) => tracing::info!("another node delivers to the hook"),
+                Err(error) => tracing::debug!(%error, "hooks wait for Redis"),
+            }
+            if self.is_closed_within(jittered(self.timing.tell)).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the lease, and delivers while this node holds it.
+    async fn dispatch(&mut self) -> Result<Ended, StoreError> {
+        let mut lease = Lease::connect(&self.address, &self.holder, self.timing.lease).await?;
+        let (at, clock) = loop {
+            let asked_at = self.delivery.now();
+            if let Some((at, clock)) = lease.take(self.at, asked_at).await? {
+                self.deliver_from(asked_at);
+                break (at, clock);
+            }
+            if self.is_closed_within(jittered(self.timing.renew)).await {
+                return Ok(Ended::Closed);
+            }
+        };
+        self.at = Some(at);
+        self.delivery.lanes().set_active();
+        let delivery = Arc::clone(&self.delivery);
+        // Whichever ends, the other is dropped, and all tries with it.
+        tokio::select! {
+            never = delivery.run() => match never {},
+            ended = self.hold(lease, at, clock) => ended,
+        }
+    }
+
+    /// Reads the stream, and keeps the lease.
+    async fn hold(
+        &mut self,
+        mut lease: Lease,
+        at: Place,
+        mut clock: Clock,
+    ) -> Result<Ended, StoreError> {
+        let (sender, mut portions) = mpsc::channel(1);
+        let address = self.address.clone();
+        let mut reading = pin!(read(&address, at, sender));
+        let (delivery, mut closing) = (Arc::clone(&self.delivery), self.closing.clone());
+        let mut tick = time::interval(self.timing.tell);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut renewed_at, mut told) = (delivery.now(), at);
+        loop {
+            let has_room = delivery.lanes().held() < MAX_HELD;
+            tokio::select! {
+                () = wait_for_close(&mut closing) => return self.resign(lease).await,
+                error = &mut reading => return Err(error),
+                Some(portion) = portions.recv(), if has_room => self.push(portion, clock),
+                () = delivery.wait_for_room(MAX_HELD), if !has_room => {}
+                _ = tick.tick() => {
+                    let now = delivery.now();
+                    let dead = delivery.lanes().take_dead(MAX_DEAD);
+                    let at = self.advance(told);
+                    let is_due = now.saturating_since(renewed_at) >= self.timing.renew;
+                    if is_due || at != told || !dead.is_empty() {
+                        let Some(new) = lease.keep(at, &dead, now).await? else {
+                            return Ok(Ended::Lost);
+                        };
+                        self.deliver_from(now);
+                        self.at = Some(at);
+                        (renewed_at, told, clock) = (now, at, new);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers what was read.
+    fn push(&mut self, portion: Portion, clock: Clock) {
+        if let Some(after) = portion.trimmed_after {
+            let until = portion.entries.first().map_or(after, |entry| entry.place);
+            self.delivery.lanes().count_trimmed();
+            self.delivery.tell(HookEvent::Trimmed { after: after.0, until: until.0 });
+        }
+        for entry in portion.entries {
+            self.read.push_back(entry.place);
+            match entry.item(clock) {
+                Ok(item) => self.delivery.push(item),
+                Err(item) => self.delivery.lanes().give_up(item, "not a change"),
+            }
+        }
+    }
+
+    /// Up to where all was delivered or given up.
+    fn advance(&mut self, told: Place) -> Place {
+        let oldest = self.delivery.lanes().oldest();
+        let mut at = told;
+        while let Some(first) = self.read.front().copied() {
+            if oldest.is_some_and(|oldest| oldest <= first) {
+                break;
+            }
+            self.read.pop_front();
+            at = first;
+        }
+        at
+    }
+
+    /// Tries begin until the lease that was asked for at this time is over.
+    fn deliver_from(&self, asked_at: Instant) {
+        self.delivery.lanes().deliver_until(asked_at.saturating_add(self.timing.lease));
+        self.delivery.wake();
+    }
+
+    /// Lets the tries under way end, and gives the lease back.
+    async fn resign(&mut self, mut lease: Lease) -> Result<Ended, StoreError> {
+        let now = self.delivery.now();
+        self.delivery.lanes().deliver_until(now);
+        let end = (*self.closing.borrow()).unwrap_or_else(time::Instant::now);
+        let _ = time::timeout_at(end, self.delivery.wait_until_idle()).await;
+        let dead = self.delivery.lanes().take_dead(MAX_DEAD);
+        let at = self.advance(self.at.unwrap_or_default());
+        lease.give_back(at, &dead).await?;
+        Ok(Ended::Closed)
+    }
+
+    async fn is_closed_within(&mut self, time: Duration) -> bool {
+        time::timeout(time, wait_for_close(&mut self.closing)).await.is_ok()
+    }
+}
+
+async fn wait_for_close(closing: &mut watch::Receiver<Option<time::Instant>>) {
+    // An error means that its sender is gone.
+    let _ = closing.wait_for(Option::is_some).await;
+}
+
+/// From half of a time to one and a half times that: nodes that lost Redis together do not come
+/// back together.
+fn jittered(time: Duration) -> Duration {
+    time.mul_f64(0.5 + fastrand::f64())
+}

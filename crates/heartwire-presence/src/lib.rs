@@ -55,7 +55,6 @@ mod clock;
 mod commands;
 mod config;
 mod directory;
-#[allow(dead_code, reason = "the part that uses it comes next")]
 mod hooks;
 mod interfaces;
 mod link;

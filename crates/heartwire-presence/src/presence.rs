@@ -10,12 +10,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time;
 
 use crate::clock::Clock;
-use crate::hooks::MemoryHooks;
+use crate::hooks::{Hook, Hooks};
 use crate::link::Link;
 use crate::node::Node;
 use crate::outgoing::Outgoing;
 use crate::shared::{Shared, Sink};
-use crate::store::{Store, StoreError};
+use crate::store::{LEASE, Store, StoreError};
 use crate::{Config, NodeId, Observer, PresenceEvent, StartError, Status, commands, pump};
 
 /// How long a start waits for Redis: to check how it is set up, to set the clock that epochs come
@@ -56,15 +56,15 @@ impl Presence {
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let seed = u64::from_ne_bytes(seed);
         let on_event = Arc::new(on_event);
-        let hooks = match hook {
-            Some(hook) if redis.is_none() => {
-                let node = NodeId::new(&name, fastrand::u32(..));
-                let on_event = Arc::clone(&on_event);
-                let tell = move |event| on_event(PresenceEvent::Hook(event));
-                Some(MemoryHooks::start(&hook, node, tell)?)
+        let start = |hook: Hook| {
+            let on_event = Arc::clone(&on_event);
+            let tell = move |event| on_event(PresenceEvent::Hook(event));
+            match &redis {
+                None => Hooks::in_memory(&hook, NodeId::new(&name, fastrand::u32(..)), tell),
+                Some(redis) => Hooks::on_stream(&hook, redis.clone(), &name, LEASE, tell),
             }
-            _ => None,
         };
+        let hooks = hook.map(start).transpose()?;
         let clock = Clock::new();
         let now = clock.now();
         let outgoing = Outgoing::new(settings, &name, now);

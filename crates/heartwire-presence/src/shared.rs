@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::NodeId;
 use crate::clock::Clock;
-use crate::hooks::MemoryHooks;
+use crate::hooks::Hooks;
 use crate::node::Node;
 use crate::outgoing::{News, Out, Outgoing};
 use crate::session::Passed;
@@ -73,7 +73,7 @@ pub(crate) struct Sink {
     /// With Redis.
     pub(crate) node: Option<Node>,
     /// Without it, or `None` if there is no hook.
-    pub(crate) hooks: Option<MemoryHooks>,
+    pub(crate) hooks: Option<Hooks>,
     /// The incident that is not over.
     incident: Option<Box<str>>,
 }
@@ -193,14 +193,14 @@ impl Shared {
             incidents: counts.incidents,
             offline: counts.offline,
             cancelled: counts.cancelled,
-            hooks: sink.hooks.as_ref().map(MemoryHooks::status),
+            hooks: sink.hooks.as_ref().map(Hooks::status),
             failed: self.failed.load(Relaxed),
         }
     }
 }
 
 impl Sink {
-    pub(crate) fn new(node: Option<Node>, hooks: Option<MemoryHooks>) -> Self {
+    pub(crate) fn new(node: Option<Node>, hooks: Option<Hooks>) -> Self {
         Self { node, hooks, incident: None }
     }
 

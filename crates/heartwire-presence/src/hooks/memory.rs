@@ -29,7 +29,7 @@ pub(crate) struct MemoryHooks {
 
 impl MemoryHooks {
     /// Starts a task of the present runtime.
-    pub(crate) fn start(
+    pub(super) fn start(
         hook: &Hook,
         node: NodeId,
         on_event: impl Fn(HookEvent) + Send + Sync + 'static,
@@ -42,7 +42,7 @@ impl MemoryHooks {
     }
 
     /// Delivers a change.
-    pub(crate) fn tell(&self, passed: &Passed) {
+    pub(super) fn tell(&self, passed: &Passed) {
         let (kind, session, reason, incident) = match passed {
             Passed::Online(session) => (Kind::Online, session, None, None),
             Passed::Replaced(_) => return,
@@ -58,7 +58,7 @@ impl MemoryHooks {
     }
 
     /// Delivers something about an incident: its kind, and its fields as a JSON object.
-    pub(crate) fn tell_incident(&self, kind: &str, detail: &str) {
+    pub(super) fn tell_incident(&self, kind: &str, detail: &str) {
         self.push(|number| {
             Item::of_entry(Place(number, 0), self.delivery.now(), number, kind, detail)
         });
@@ -86,12 +86,12 @@ impl MemoryHooks {
         }
     }
 
-    pub(crate) fn status(&self) -> HookStatus {
+    pub(super) fn status(&self) -> HookStatus {
         self.delivery.status()
     }
 
     /// Waits until everything was delivered, for this long at most. The rest is given up.
-    pub(crate) async fn close(mut self, within: Duration) {
+    pub(super) async fn close(mut self, within: Duration) {
         let _ = time::timeout(within, self.delivery.wait_for_room(1)).await;
         self.task.abort();
         let _ = (&mut self.task).await;

@@ -20,10 +20,80 @@ use core::time::Duration;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::session::Passed;
+use crate::store::Address;
+use crate::{NodeId, NodeName};
+
 pub use event::{HookEvent, HookStatus};
-pub(crate) use memory::MemoryHooks;
 pub use secret::{BadSecret, Secret};
-pub(crate) use stream::StreamHooks;
+
+use memory::MemoryHooks;
+use stream::StreamHooks;
+
+/// Delivers changes to a [`Hook`].
+#[derive(Debug)]
+pub(crate) enum Hooks {
+    /// Of one server, which tells them.
+    Memory(MemoryHooks),
+    /// Of all nodes, from Redis.
+    Stream(StreamHooks),
+}
+
+impl Hooks {
+    /// Starts a task of the present runtime.
+    pub(crate) fn in_memory(
+        hook: &Hook,
+        node: NodeId,
+        on_event: impl Fn(HookEvent) + Send + Sync + 'static,
+    ) -> Result<Self, HookError> {
+        MemoryHooks::start(hook, node, on_event).map(Self::Memory)
+    }
+
+    /// Starts a task of the present runtime. A node that died while it delivered holds the hooks up
+    /// for as long as the lease.
+    pub(crate) fn on_stream(
+        hook: &Hook,
+        redis: Address,
+        node: &NodeName,
+        lease: Duration,
+        on_event: impl Fn(HookEvent) + Send + Sync + 'static,
+    ) -> Result<Self, HookError> {
+        StreamHooks::start(hook, redis, node, lease, on_event).map(Self::Stream)
+    }
+
+    /// Delivers a change. From Redis it comes by itself.
+    pub(crate) fn tell(&self, passed: &Passed) {
+        match self {
+            Self::Memory(hooks) => hooks.tell(passed),
+            Self::Stream(_) => {}
+        }
+    }
+
+    /// Delivers something about an incident: its kind, and its fields as a JSON object. From Redis
+    /// it comes by itself.
+    pub(crate) fn tell_incident(&self, kind: &str, detail: &str) {
+        match self {
+            Self::Memory(hooks) => hooks.tell_incident(kind, detail),
+            Self::Stream(_) => {}
+        }
+    }
+
+    pub(crate) fn status(&self) -> HookStatus {
+        match self {
+            Self::Memory(hooks) => hooks.status(),
+            Self::Stream(hooks) => hooks.status(),
+        }
+    }
+
+    /// Waits for deliveries, for this long at most: in memory for all, and what is not delivered
+    /// then is given up; with Redis for those under way, and other nodes go on.
+    pub(crate) async fn close(self, within: Duration) {
+        match self {
+            Self::Memory(hooks) => hooks.close(within).await,
+            Self::Stream(hooks) => hooks.close(within).await,
+        }
+    }
+}
 
 /// How long a receiver has for its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -34,23 +34,22 @@ const MAX_HELD: usize = 10_000;
 /// How many changes that were given up go to Redis in one call.
 const MAX_DEAD: usize = 500;
 
-/// How often things happen. Tests have less time.
+/// How often things happen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timing {
+struct Timing {
     /// How long a dispatcher that has died holds up the hooks.
-    pub(super) lease: Duration,
+    lease: Duration,
     /// How often the lease is renewed, or asked for: two renewals may fail.
-    pub(super) renew: Duration,
+    renew: Duration,
     /// How often Redis is told what was delivered, at most.
-    pub(super) tell: Duration,
+    tell: Duration,
 }
 
 impl Timing {
-    const USUAL: Self = Self {
-        lease: Duration::from_secs(15),
-        renew: Duration::from_secs(5),
-        tell: Duration::from_secs(1),
-    };
+    /// With a usual lease, of 15 s: it is renewed each 5 s, and the place told once a second.
+    fn of(lease: Duration) -> Self {
+        Self { lease, renew: lease / 3, tell: lease / 15 }
+    }
 }
 
 /// A node's part in delivering the changes of all.
@@ -63,20 +62,11 @@ pub(crate) struct StreamHooks {
 
 impl StreamHooks {
     /// Starts a task of the present runtime.
-    pub(crate) fn start(
+    pub(super) fn start(
         hook: &Hook,
         address: Address,
         node: &NodeName,
-        on_event: impl Fn(HookEvent) + Send + Sync + 'static,
-    ) -> Result<Self, HookError> {
-        Self::start_with(hook, address, node, Timing::USUAL, on_event)
-    }
-
-    pub(super) fn start_with(
-        hook: &Hook,
-        address: Address,
-        node: &NodeName,
-        timing: Timing,
+        lease: Duration,
         on_event: impl Fn(HookEvent) + Send + Sync + 'static,
     ) -> Result<Self, HookError> {
         // What waits is bounded by what is read.
@@ -87,7 +77,7 @@ impl StreamHooks {
             holder: format!("{node}.{:016x}", delivery.seed()).into(),
             delivery: Arc::clone(&delivery),
             closing: is_closing,
-            timing,
+            timing: Timing::of(lease),
             at: None,
             read: VecDeque::new(),
         };
@@ -95,13 +85,13 @@ impl StreamHooks {
         Ok(Self { delivery, closing, task })
     }
 
-    pub(crate) fn status(&self) -> HookStatus {
+    pub(super) fn status(&self) -> HookStatus {
         self.delivery.status()
     }
 
     /// Waits for the deliveries under way, for this long at most, and gives the lease back. What
     /// else there is, the next dispatcher delivers.
-    pub(crate) async fn close(mut self, within: Duration) {
+    pub(super) async fn close(mut self, within: Duration) {
         let end = time::Instant::now() + within;
         self.closing.send_replace(Some(end));
         // Redis has some time of its own to take the lease back.

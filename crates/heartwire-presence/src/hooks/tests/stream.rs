@@ -8,13 +8,9 @@ use tokio::sync::mpsc;
 
 use super::receiver::{BUSY, OK, Receiver, Reply};
 use super::*;
-use crate::hooks::stream::Timing;
 
 /// Long enough for a busy machine not to lose it, as a rule: then changes come again.
 const LEASE: Duration = Duration::from_secs(2);
-
-const TIMING: Timing =
-    Timing { lease: LEASE, renew: Duration::from_millis(200), tell: Duration::from_millis(20) };
 
 /// A real Redis, and what was put into its stream.
 struct World {
@@ -91,7 +87,7 @@ impl StreamRig {
         let tell = move |event| keep.lock().unwrap().push(event);
         let node = "eu-1".parse().unwrap();
         let address = url.parse().unwrap();
-        Self { hooks: StreamHooks::start_with(hook, address, &node, TIMING, tell).unwrap(), events }
+        Self { hooks: StreamHooks::start(hook, address, &node, LEASE, tell).unwrap(), events }
     }
 
     async fn wait_until_active(&self) {

@@ -9,6 +9,7 @@ use crate::demo::{self, DemoArgs};
 use crate::exit::HELP;
 use crate::health::{self, HealthArgs};
 use crate::plan::{self, PlanArgs};
+use crate::presence::{self, PresenceCommand};
 use crate::serve::{self, ServeArgs};
 use crate::top::{self, TopArgs};
 #[cfg(unix)]
@@ -83,6 +84,9 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand, after_help = tunnel::EXAMPLES)]
     Tunnel(TunnelCommand),
+    /// Ask the Redis that several servers share (serve --presence) who is online, and where.
+    #[command(subcommand, after_help = presence::EXAMPLES)]
+    Presence(PresenceCommand),
     /// Watch a server (serve --http) in a terminal: rates, lateness, and sessions that need a look.
     #[command(after_help = top::EXAMPLES)]
     Top(TopArgs),

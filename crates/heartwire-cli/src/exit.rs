@@ -4,6 +4,7 @@ use core::fmt;
 use std::process::ExitCode;
 
 use heartwire::server::ServerError;
+use heartwire_presence::RedisError;
 
 use crate::http_client::HttpError;
 
@@ -26,11 +27,13 @@ pub(crate) enum Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done: stopped by a signal, or the reader of standard output has exited (serve then goes on)
-  1  other failures; health: the server is not ready, or not alive
+  1  other failures; health: the server is not ready, or not alive; presence get and kick: the name
+     is offline, or its session has not ended
   2  invalid arguments, or settings that contradict each other
   3  serve could not listen on an address
   4  connect could not connect, was rejected, or lost the connection, and does not retry; or it was
-     stopped, and the server had not acknowledged all of the input; health and top: no answer
+     stopped, and the server had not acknowledged all of the input; health, top and presence: no
+     answer
   5  connect declared the server dead, and does not retry
   6  plan found no settings that meet the target of --within
   7  plan --check: a fault is never detected, or healthy connections or sessions are ended
@@ -52,7 +55,7 @@ impl Exit {
         if error.is::<crate::tunnel::CannotListen>() {
             return Self::CannotListen;
         }
-        if error.is::<HttpError>() {
+        if error.is::<HttpError>() || error.is::<RedisError>() {
             return Self::CannotConnect;
         }
         match error.downcast_ref::<ServerError>() {

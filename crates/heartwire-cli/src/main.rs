@@ -17,6 +17,7 @@ mod memory;
 mod options;
 mod output;
 mod plan;
+mod presence;
 mod reload;
 mod serve;
 mod settings;
@@ -95,6 +96,7 @@ fn run_command(command: Command, settings: &Settings) -> anyhow::Result<Exit> {
         Command::Connect(args) => connect::run(&args),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::run(&command, settings),
+        Command::Presence(command) => presence::run(&command),
         Command::Health(args) => health::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Demo(args) => demo::run(&args),
@@ -112,6 +114,7 @@ fn format(command: &Command) -> Format {
         Command::Plan(args) => args.format.format(),
         Command::Health(args) => args.format.format(),
         Command::Top(args) => args.format(),
+        Command::Presence(command) => presence::format(command),
         #[cfg(unix)]
         Command::Tunnel(command) => tunnel::format(command),
         Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Format::Text,

@@ -56,8 +56,8 @@ fn expect_file(name: &str, expected: &str) {
     assert!(found == expected, "docs/{name} is out of date: set TRYCMD=overwrite");
 }
 
-const COMMANDS: [&str; 8] =
-    ["serve", "connect", "health", "top", "demo", "plan", "completions", "man"];
+const COMMANDS: [&str; 9] =
+    ["serve", "connect", "health", "top", "presence", "demo", "plan", "completions", "man"];
 
 #[test]
 fn the_man_page_mentions_every_command() {

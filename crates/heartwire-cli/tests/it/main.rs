@@ -25,6 +25,7 @@ mod interop;
 mod limits;
 mod operate;
 mod page;
+mod presence;
 mod printing;
 mod program;
 mod reference;

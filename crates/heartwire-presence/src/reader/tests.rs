@@ -15,7 +15,9 @@ use crate::{Directory, Kind};
 const WRITE: &str = r"
     if ARGV[2] == '' then redis.call('HDEL', KEYS[1], ARGV[1])
     else redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-    if ARGV[3] ~= '' then redis.call('XADD', KEYS[2], '*', 'k', ARGV[3], 'n', ARGV[4], 'd', ARGV[5]) end
+    if ARGV[3] ~= '' then
+      redis.call('XADD', KEYS[2], '*', 'k', ARGV[3], 'n', ARGV[4], 'd', ARGV[5])
+    end
 ";
 
 /// Plays nodes.
@@ -51,12 +53,12 @@ impl Nodes {
         let (of, session) = (format!("n.{:08x}", number.unwrap()), format!("0-{epoch}-1"));
         let record = format!("{epoch} {of} {session} 5 - 192.0.2.7:9");
         let record = node.map_or("", |_| &record);
-        let detail = format!(
-            r#"{{"name":"{name}","epoch":{epoch},"node":"{of}","session":"{session}","since":5,"peer":"192.0.2.7:9"}}"#
-        );
+        let detail = serde_json::json!({
+            "name": name, "epoch": epoch, "node": of, "session": session, "since": 5, "peer": "p",
+        });
         let mut call = self.write.prepare_invoke();
         call.key("{hw}:p").key("{hw}:ev").arg(name).arg(record).arg(kind).arg(self.epoch);
-        call.arg(detail).invoke_async::<()>(&mut self.connection).await.unwrap();
+        call.arg(detail.to_string()).invoke_async::<()>(&mut self.connection).await.unwrap();
         match node {
             Some(node) => drop(self.online.insert(name.to_owned(), (node, epoch))),
             None => drop(self.online.remove(name)),

@@ -305,7 +305,10 @@ async fn figures_of_announcing_comparing_and_reaping_100_000_names() {
         tokio::time::sleep(wait).await;
     }
     println!("{portions} portions of 500: {longest:.2?} at most; slow calls: {}", slow(&redis));
-    println!("{}", redis.ask(&["INFO", "memory"]).lines().nth(2).unwrap());
+    let count = redis.ask(&["XLEN", "{hw}:ev"]);
+    for (key, count) in [("{hw}:ev", count), ("{hw}:p", redis.ask(&["HLEN", "{hw}:p"]))] {
+        println!("{key}: {count} take {} bytes", redis.ask(&["MEMORY", "USAGE", key]));
+    }
 }
 
 /// How many calls held Redis up for a millisecond or longer, the longest, and the processor time of

@@ -105,7 +105,8 @@ local function forget(node)
   redis.call('DEL', about(node), names_of(node), commands_of(node))
 end
 
--- Takes a lease for so many milliseconds. Answers with the clock and the generation, which is made where it is missing.
+-- Takes a lease for so many milliseconds. Answers with the clock and the generation, which is made
+-- where it is missing.
 local function lease(node, lasts)
   redis.call('ZADD', P .. 'nodes', int(ms + lasts), node)
   local generation = redis.call('GET', P .. 'gen')

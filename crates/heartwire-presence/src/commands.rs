@@ -28,7 +28,11 @@ pub(crate) async fn run(shared: Arc<Shared>, address: Address) {
         }
         tokio::select! {
             error = follow(&shared, &address, &node, &mut after, &mut waits) => {
-                tracing::debug!(%error, "cannot read the commands of other nodes");
+                if let StoreError::Refused(_) | StoreError::Garbage(_) = error {
+                    tracing::warn!(%error, "cannot read the commands of other nodes");
+                } else {
+                    tracing::debug!(%error, "cannot read the commands of other nodes");
+                }
                 time::sleep(waits.next_wait()).await;
             }
             _ = joined.changed() => {}

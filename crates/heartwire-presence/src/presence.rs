@@ -15,7 +15,7 @@ use crate::link::Link;
 use crate::node::Node;
 use crate::outgoing::Outgoing;
 use crate::shared::{Shared, Sink};
-use crate::store::{LEASE, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::{Config, NodeId, Observer, PresenceEvent, StartError, Status, commands, pump};
 
 /// How long a start waits for Redis: to check how it is set up, to set the clock that epochs come
@@ -61,7 +61,7 @@ impl Presence {
             let tell = move |event| on_event(PresenceEvent::Hook(event));
             match &redis {
                 None => Hooks::in_memory(&hook, NodeId::new(&name, fastrand::u32(..)), tell),
-                Some(redis) => Hooks::on_stream(&hook, redis.clone(), &name, LEASE, tell),
+                Some(redis) => Hooks::on_stream(&hook, redis.clone(), &name, lease, tell),
             }
         };
         let hooks = hook.map(start).transpose()?;
@@ -167,15 +167,18 @@ impl Part {
 
 /// The parts that run. Dropping it ends them.
 #[derive(Debug)]
-struct Parts(JoinHandle<()>);
+struct Parts {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
 
 impl Parts {
     fn start(shared: &Arc<Shared>, parts: Vec<Part>) -> Self {
         let mut running = JoinSet::new();
         let names: HashMap<_, _> =
             parts.into_iter().map(|part| (running.spawn(part.run).id(), part.name)).collect();
-        let shared = Arc::clone(shared);
-        Self(tokio::spawn(async move {
+        let own = Arc::clone(shared);
+        let task = tokio::spawn(async move {
             while let Some(ended) = running.join_next_with_id().await {
                 let (id, error) = match ended {
                     Ok((id, ())) => (id, None),
@@ -184,15 +187,18 @@ impl Parts {
                 let name = names.get(&id).copied().unwrap_or_default();
                 // The link ends when the node has left.
                 if let Some(error) = error {
-                    shared.fail(name, &error);
+                    own.fail(name, &error);
                 }
             }
-        }))
+        });
+        Self { shared: Arc::clone(shared), task }
     }
 }
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
+        // Observers may live on.
+        drop(self.shared.sink().hooks.take());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time;
 
+use crate::hooks::Hooks;
 use crate::interfaces::Interfaces;
 use crate::shared::Shared;
 
@@ -14,6 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Moves what is due from the gate to the sink, until this future is dropped.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut interfaces = Interfaces::new();
+    let mut told_of_hooks = false;
     let mut look_at = shared.clock.now().saturating_add(LOOK_EVERY);
     loop {
         let mut events = Vec::new();
@@ -28,6 +30,10 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if shared.clock.now() >= look_at {
             look_at = shared.clock.now().saturating_add(LOOK_EVERY);
             look(&shared, &mut interfaces);
+            if !told_of_hooks && shared.sink().hooks.as_ref().is_some_and(Hooks::has_ended) {
+                told_of_hooks = true;
+                shared.fail("hooks", "its task has ended");
+            }
         }
     }
 }

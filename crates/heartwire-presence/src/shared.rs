@@ -120,9 +120,8 @@ impl Shared {
         drop(gate);
         if is_full {
             self.pump(None);
-        } else {
-            self.gate_changed.notify_one();
         }
+        self.gate_changed.notify_one();
         result
     }
 

@@ -86,6 +86,10 @@ impl MemoryHooks {
         }
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     pub(super) fn status(&self) -> HookStatus {
         self.delivery.status()
     }

@@ -78,6 +78,14 @@ impl Hooks {
         }
     }
 
+    /// Whether its task has ended, which it does only by a mistake in it.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Memory(hooks) => hooks.has_ended(),
+            Self::Stream(hooks) => hooks.has_ended(),
+        }
+    }
+
     pub(crate) fn status(&self) -> HookStatus {
         match self {
             Self::Memory(hooks) => hooks.status(),

@@ -85,6 +85,10 @@ impl StreamHooks {
         Ok(Self { delivery, closing, task })
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     pub(super) fn status(&self) -> HookStatus {
         self.delivery.status()
     }

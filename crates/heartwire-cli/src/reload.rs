@@ -130,7 +130,8 @@ impl<R: Reload> Reloading<R> {
             };
             let is_taken = is_kept && R::RELOADABLE.contains(&name.as_str());
             let new = settings.given.get(&name);
-            tell(&name, new, self.given.get(&name), is_taken);
+            let shown = |value: Option<&Value>| value.map(|value| value.without_secrets(&name));
+            tell(&name, shown(new).as_ref(), shown(self.given.get(&name)).as_ref(), is_taken);
             if is_taken {
                 match new {
                     Some(new) => self.given.insert(name, new.clone()),

@@ -8,6 +8,7 @@ mod http;
 mod left_out;
 mod lines;
 mod listening;
+mod presence;
 mod reload;
 mod resources;
 
@@ -47,6 +48,7 @@ use feed::Feed;
 use http::{Http, Observer, Settings};
 use lines::Line;
 use listening::Listening;
+use presence::Telling;
 
 /// The length of a frame's header.
 const HEADER_LEN: u64 = 8;
@@ -66,6 +68,7 @@ pub(crate) struct Prepared {
     tokens: Option<Tokens>,
     tls: Option<SharedServerTls>,
     config: ServerConfig,
+    presence: Option<presence::Prepared>,
 }
 
 impl Prepared {
@@ -78,7 +81,8 @@ impl Prepared {
             Some(tls) => config.tls(tls.clone()),
             None => config,
         };
-        Ok(Self { tokens, tls, config })
+        let presence = presence::Prepared::new(&args.presence)?;
+        Ok(Self { tokens, tls, config, presence })
     }
 }
 
@@ -93,7 +97,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     let manager = Manager::find();
     let open_files = raise_open_files();
     let on_passed = passed.addresses();
-    let Prepared { tokens, tls, config } = Prepared::new(args, passed.sessions)?;
+    let Prepared { tokens, tls, config, presence } = Prepared::new(args, passed.sessions)?;
     let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.are_all_for_one_name());
     // Before the first client, which might take the last descriptor, and before the first line,
@@ -109,6 +113,13 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
     let http = Http::start(&args.http, passed.http)?;
+    let telling = Telling { output: output.clone(), http: http.as_ref().map(Http::observer) };
+    let start = |prepared| presence::Running::start(prepared, telling);
+    let presence = presence.map(start).transpose()?;
+    let config = match &presence {
+        Some(presence) => config.epoch_clock(presence.epoch_clock()),
+        None => config,
+    };
     let on_data = args.on_data;
     let threads = args.threads.map_or_else(processors, usize::from);
     // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.
@@ -120,6 +131,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         printed: args.events.clone(),
         output: output.clone(),
         http: http.as_ref().map(Http::observer),
+        presence: presence.as_ref().map(presence::Running::observer),
         _runs: runs.clone(),
     })?;
     drop(runs);
@@ -127,13 +139,18 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         warn(warning);
     }
     let mut listening = Listening::new(args, &server, open_files, own_tokens)?.passed(&on_passed);
+    if let Some(presence) = &presence {
+        presence.attach(server.handle().clone());
+        listening.add_presence(presence.shown());
+    }
     if let Some(http) = &http {
         let policy = args.policy.policy(Side::Server)?;
-        let settings = Settings { policy, shards: threads, drain: args.drain };
+        let presence = presence.as_ref().map(presence::Running::shared);
+        let settings = Settings { policy, shards: threads, drain: args.drain, presence };
         http.started(server.handle().clone(), settings);
         listening.add_http(http.address());
     }
-    output.put(|feed| feed.push_line(Line::Listening(listening)));
+    output.put(|feed| feed.push_line(Line::Listening(Box::new(listening))));
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
     }
@@ -193,6 +210,16 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
                 return Ok(exit);
             }
         }
+        if let Some(presence) = &presence {
+            let within = by.saturating_duration_since(Instant::now());
+            tokio::select! {
+                () = presence.close(within.saturating_sub(CLOSE_HTTP_WITHIN)) => {}
+                () = last_signal(&mut stop, by_http) => {
+                    warn("stopped at once by a second signal");
+                    return Ok(exit);
+                }
+            }
+        }
         let stopped = Line::Stopped { stats: Box::new(server.handle().stats()) };
         output.put(|feed| feed.push_last(stopped));
         if let Some(http) = &http {
@@ -211,6 +238,9 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     });
     // Reading a file again may never end.
     runtime.shutdown_background();
+    if let Some(presence) = presence {
+        presence.end();
+    }
     exit
 }
 
@@ -324,6 +354,11 @@ fn check_protocol(args: &ServeArgs) -> Result<(), Usage> {
             "protocol v0 negotiates nothing: --min-interval and --max-timeout need v1".to_owned(),
         ));
     }
+    if args.presence.is_given() {
+        return Err(Usage(
+            "protocol v0 has no names: --presence, --hook and --hook-command need v1".to_owned(),
+        ));
+    }
     if args.resume.is_given() {
         return Err(Usage(
             "protocol v0 cannot resume sessions: --grace and --resume-in-the-clear need v1"
@@ -431,6 +466,7 @@ struct OnEvents {
     printed: Vec<EventKind>,
     output: Sink<Feed>,
     http: Option<Observer>,
+    presence: Option<presence::Observer>,
     _runs: mpsc::Sender<()>,
 }
 
@@ -446,6 +482,9 @@ impl Handler for OnEvents {
             Event::Room { id } => return self.answers.send_waiting(*id, control),
             Event::Offline { id, undelivered, .. } => self.answers.forget(*id, undelivered),
             _ => {}
+        }
+        if let Some(presence) = &self.presence {
+            presence.observe(self.shard, &event);
         }
         if let Some(http) = &self.http {
             http.observe(&event, &self.output);

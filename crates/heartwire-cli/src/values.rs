@@ -1,5 +1,7 @@
 //! Parsers for the values of options that several commands take.
 
+mod url;
+
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::{NonZeroU16, NonZeroU32};
 use core::ops::RangeInclusive;
@@ -10,6 +12,8 @@ use clap::ValueEnum;
 use heartwire::BackoffPolicy;
 use heartwire::kernel::Keepalive;
 use heartwire_core::internal::Typed;
+
+pub(crate) use url::{SecretUrl, without_secrets};
 
 /// Body lengths that a header can announce. The library would silently clamp a larger value, and
 /// the program would then print a wrong one; the same goes for the other ranges here.

@@ -24,6 +24,13 @@ pub struct Config {
     pub(crate) settings: Settings,
 }
 
+/// Until the names of a dead node are offline, in fifteenths of a lease: the lease, up to 5.5 until
+/// another node looks, two further looks (11 at most), and 0.5 for Redis.
+const NODE_LOST: u32 = 32;
+
+/// Names of a dead node that are told offline in a second.
+const REAPED_PER_SECOND: u32 = 2000;
+
 impl Config {
     /// For a node of this name. Two nodes that run at the same time should not share one.
     pub fn new(node: NodeName) -> Self {
@@ -54,6 +61,14 @@ impl Config {
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_secs(1));
         self
+    }
+
+    /// The longest time from the death of a node with so many names until all of them are told
+    /// offline, by other nodes with the same lease.
+    #[must_use]
+    pub fn node_lost_bound(&self, names: u32) -> Duration {
+        let reaped = Duration::from_secs(1).saturating_mul(names) / REAPED_PER_SECOND;
+        self.lease.saturating_mul(NODE_LOST) / 15 + reaped
     }
 
     /// Tells changes to this receiver. With Redis one node at a time delivers the changes of all:

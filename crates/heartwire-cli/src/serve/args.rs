@@ -11,6 +11,7 @@ use heartwire::server::Network;
 use heartwire::server::limits::{Admission, Limits};
 
 use super::http::HttpArgs;
+use super::presence::PresenceArgs;
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
 use crate::settings::ConfigArgs;
 use crate::values::{
@@ -39,6 +40,8 @@ Examples:
       send data back; IPv4 and IPv6, ports chosen by the system
   heartwire serve --tokens clients.tokens --max-per-address 50 --drain 30s
       accept only clients with a token; on shutdown, spread their reconnects over half a minute
+  heartwire serve --presence redis://10.0.0.5 --node eu-1 --hook-command ./on-change
+      share with other servers who is online, and run a program when that changes
   heartwire serve --print-config=all >serve.toml
   heartwire serve --config serve.toml
       write a configuration file to start from, and use it
@@ -186,6 +189,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+
+    #[command(flatten)]
+    pub(crate) presence: Box<PresenceArgs>,
 
     /// Which events of sessions to print, separated by commas; events of the server itself are
     /// always printed.

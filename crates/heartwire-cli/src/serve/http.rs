@@ -29,6 +29,7 @@ use tokio::time::sleep;
 
 use super::feed::Feed;
 use super::lines::Line;
+use super::presence::{self, Status};
 use super::resources::Row;
 use crate::output::{Sink, warn};
 use crate::systemd::HttpSocket;
@@ -66,6 +67,8 @@ pub(super) struct Settings {
     pub(super) policy: Policy,
     pub(super) shards: usize,
     pub(super) drain: Duration,
+    /// Presence and hooks, if there are any.
+    pub(super) presence: Option<presence::Shared>,
 }
 
 /// What requests are answered from.
@@ -115,6 +118,11 @@ impl Shared {
         if let Some(running) = self.running.get() {
             self.health.watch(&running.server).await;
         }
+    }
+
+    /// How presence and hooks are, if there are any.
+    fn presence(&self) -> Option<Status> {
+        self.running.get()?.settings().presence?.status()
     }
 
     /// Why the server is not ready; empty if it is.

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use super::left_out::LeftOut;
 use super::listening::Listening;
+use super::presence::{HookState, Incident, IncidentOver, PresenceState};
 use crate::output::{Millis, counted, describe_replayed, fields, preview, round_trip};
 use crate::values::typed;
 
@@ -18,7 +19,7 @@ use crate::values::typed;
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum Line {
-    Listening(Listening),
+    Listening(Box<Listening>),
     Online {
         #[serde(flatten)]
         session: Session,
@@ -110,6 +111,10 @@ pub(super) enum Line {
         /// How long it was short.
         lasted_ms: Option<Millis>,
     },
+    Presence(PresenceState),
+    Hook(HookState),
+    Incident(Incident),
+    IncidentOver(IncidentOver),
     Unprinted(LeftOut),
     Session {
         #[serde(flatten)]
@@ -320,6 +325,10 @@ impl fmt::Display for Line {
                 let Some(lasted) = lasted_ms else { return Ok(()) };
                 write!(f, "; enough again after {:.1} s", lasted.0.as_secs_f64())
             }
+            Self::Presence(state) => write!(f, "presence  {state}"),
+            Self::Hook(state) => write!(f, "hook      {state}"),
+            Self::Incident(incident) => write!(f, "incident  {incident}"),
+            Self::IncidentOver(over) => write!(f, "incident_over {over}"),
             Self::Unprinted(left_out) => write!(f, "unprinted {left_out}"),
             Self::Session { session, peer, away_within_ms: Some(within), .. } => {
                 let within = within.0.as_secs_f64();

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::args::ServeArgs;
 use super::http::HttpAddress;
+use super::presence::Shown;
 use crate::output::{Millis, describe_policy, fields};
 use crate::values::{ProtocolArg, typed, typed_bytes};
 
@@ -48,6 +49,8 @@ pub(super) struct Listening {
     resumable: &'static str,
     /// Where HTTP is served.
     http: Option<String>,
+    #[serde(flatten)]
+    presence: Shown,
     /// How many heartbeats wait in the kernel, or why none do.
     #[serde(skip)]
     beats: String,
@@ -112,6 +115,7 @@ impl Listening {
             max_replay: grace.map(|_| args.max_replay),
             resumable: resumable.name(),
             http: None,
+            presence: Shown::default(),
             beats: describe_coalescing(args, report, protocols, &policy),
             names,
             outages: describe_outages(args, resumable),
@@ -143,6 +147,10 @@ impl Listening {
     pub(super) fn add_http(&mut self, address: &HttpAddress) {
         self.http = Some(address.to_string());
     }
+
+    pub(super) fn add_presence(&mut self, presence: Shown) {
+        self.presence = presence;
+    }
 }
 
 impl fmt::Display for Listening {
@@ -170,6 +178,7 @@ impl fmt::Display for Listening {
         if let Some(http) = &self.http {
             writeln!(f, "  http: {http}")?;
         }
+        write!(f, "{}", self.presence)?;
         let files =
             self.open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
         let timeout = self.handshake_timeout_ms;

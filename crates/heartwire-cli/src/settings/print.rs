@@ -29,6 +29,7 @@ impl Settings {
         options.sort_by_key(|(arg, _)| order(command, arg));
         for (arg, name) in options {
             let given = self.given.get(name).map(|value| {
+                let value = value.without_secrets(name);
                 value.in_file().ok_or_else(|| Usage(format!("--{name} is not UTF-8, as a file is")))
             });
             let given = given.transpose()?;

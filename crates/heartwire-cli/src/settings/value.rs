@@ -5,7 +5,10 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use crate::values::{flag, number};
+use crate::values::{flag, number, without_secrets};
+
+/// Options whose values may contain a password: URLs.
+const WITH_SECRETS: [&str; 2] = ["hook", "presence"];
 
 /// Displayed as a file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +78,16 @@ impl Value {
             Self::Count(count) => (0..*count).map(|_| alone()).collect(),
             Self::One(value) => vec![with(value)],
             Self::Many(values) => values.iter().map(with).collect(),
+        }
+    }
+
+    /// The value of an option as it may be printed.
+    pub(crate) fn without_secrets(&self, option: &str) -> Self {
+        match self {
+            Self::One(value) if WITH_SECRETS.contains(&option) => {
+                Self::One(without_secrets(&value.to_string_lossy()).into())
+            }
+            Self::Flag(_) | Self::Count(_) | Self::One(_) | Self::Many(_) => self.clone(),
         }
     }
 

@@ -23,6 +23,7 @@ mod hostile;
 mod http;
 mod interop;
 mod limits;
+mod nodes;
 mod operate;
 mod page;
 mod presence;

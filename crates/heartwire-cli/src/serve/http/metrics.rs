@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 
 use super::stats::cpu_time;
 use super::{Row, Running, Shared};
+use crate::serve::presence::Status;
 
 /// What a metric's reader understands.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -87,6 +88,8 @@ impl Collector for Metrics {
         out.resources("resource_limit", "how much may be in use", rows.iter().map(limit))?;
         let what = "1 from 90 % of the limit on, until it is below 80 % again";
         out.resources("resource_short", what, rows.iter().map(short))?;
+
+        out.presence(&shared.presence().unwrap_or_default())?;
 
         let measured = server.histograms();
         out.histogram("verdict_late", "how late verdicts were", &measured.lateness)?;
@@ -167,6 +170,31 @@ impl Encoder<'_> {
             }
             Ok(())
         })
+    }
+
+    /// All are 0 without presence and hooks.
+    fn presence(&mut self, status: &Status) -> fmt::Result {
+        let is_lost = status.connected == Some(false);
+        self.gauge("presence_lost", "1 while Redis does not answer", u64::from(is_lost))?;
+        let waiting = "changes that wait for Redis";
+        self.gauge("presence_waiting", waiting, count(status.waiting))?;
+        let fenced = "times that it was taken for dead by another node";
+        self.counter("presence_fenced", fenced, status.fenced)?;
+        let held = "names whose offline is held back";
+        self.gauge("offlines_held", held, count(status.held))?;
+        let is_incident = u64::from(status.incident.is_some());
+        self.gauge("incident", "1 while many clients are lost at once", is_incident)?;
+        let hooks = status.hooks.unwrap_or_default();
+        let waiting = "changes that are to be told by hooks";
+        self.gauge("hooks_waiting", waiting, count(hooks.queued))?;
+        let lag = hooks.oldest.unwrap_or_default().as_secs_f64();
+        let what = "age of the oldest of them";
+        self.descriptor("hooks_lag_seconds", what, MetricType::Gauge, |mut metric| {
+            metric.encode_gauge(&lag)
+        })?;
+        self.counter("hooks_delivered", "changes that the hook has taken", hooks.delivered)?;
+        self.counter("hooks_retries", "deliveries that were tried again", hooks.retries)?;
+        self.counter("hooks_dead", "changes that were given up", hooks.dead)
     }
 
     /// In seconds.

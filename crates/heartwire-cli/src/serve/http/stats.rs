@@ -12,6 +12,7 @@ use super::Row;
 use super::reply::json;
 use super::{Settings, Shared};
 use crate::output::{Millis, fields};
+use crate::serve::presence;
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -30,6 +31,7 @@ struct Answer<'a> {
     gap_ms: Spread,
     shards: Vec<Shard>,
     resources: Vec<Row>,
+    presence: Option<presence::Now>,
     cpu_ms: Option<Millis>,
 }
 
@@ -91,6 +93,7 @@ pub(super) fn answer(shared: &Shared, server: &Handle, settings: &Settings) -> R
         gap_ms: Spread::of(&measured.gap),
         shards: (0..settings.shards).map(shard).collect(),
         resources: shared.resources(),
+        presence: shared.presence().map(presence::Now::from),
         cpu_ms: cpu_time().map(Millis),
     };
     json(StatusCode::OK, &answer)

@@ -49,6 +49,10 @@ pub(super) const KINDS: &[&str] = &[
     "refusing",
     "accepting",
     "resource",
+    "presence",
+    "hook",
+    "incident",
+    "incident_over",
     "other",
     "stopped",
 ];

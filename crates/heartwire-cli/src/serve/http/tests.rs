@@ -46,7 +46,7 @@ fn a_server_is_alive_until_a_shard_hangs_and_again_when_it_turns() {
     let config = ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0))).threads(2);
     let server = Server::start(config, handler).unwrap();
     let policy = args.policy.policy(heartwire::Side::Server).unwrap();
-    let settings = Settings { policy, shards: 2, drain: Duration::ZERO };
+    let settings = Settings { policy, shards: 2, drain: Duration::ZERO, presence: None };
     http.started(server.handle().clone(), settings);
     assert!(get(at, "/livez").starts_with("HTTP/1.1 200 "));
     assert!(get(at, "/readyz").starts_with("HTTP/1.1 200 "));

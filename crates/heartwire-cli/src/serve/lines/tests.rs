@@ -16,7 +16,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
     let verdict = Verdict::kernel(ms.0);
     let offer = Offer::new(&Policy::default());
     Some(match line {
-        None => Line::Listening(crate::serve::listening::example()),
+        None => Line::Listening(Box::new(crate::serve::listening::example())),
         Some(Line::Listening(_)) => Line::Online {
             session,
             peer,
@@ -62,7 +62,11 @@ fn next(line: Option<&Line>) -> Option<Line> {
             short: true,
             lasted_ms: None,
         },
-        Some(Line::Resource { .. }) => Line::Unprinted(LeftOut::default()),
+        Some(Line::Resource { .. }) => Line::Presence(PresenceState::example()),
+        Some(Line::Presence(_)) => Line::Hook(HookState::example()),
+        Some(Line::Hook(_)) => Line::Incident(Incident::example()),
+        Some(Line::Incident(_)) => Line::IncidentOver(IncidentOver::example()),
+        Some(Line::IncidentOver(_)) => Line::Unprinted(LeftOut::default()),
         Some(Line::Unprinted(_)) => Line::Session {
             session,
             peer,

@@ -57,7 +57,8 @@ impl Config {
     }
 
     /// How long the others wait for this node before they take it for dead. It tells Redis three
-    /// times in that time that it is there. Default 15 s, at least 1 s; the same for all nodes.
+    /// times in that time that it is there. As long, they leave the hook to a node that delivered.
+    /// Default 15 s, at least 1 s; the same for all nodes.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_secs(1));
         self

@@ -53,7 +53,8 @@ impl Delivery {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|_| HookError::NoRandomness)?;
         let seed = u64::from_ne_bytes(seed);
-        let settings = Settings { give_up: hook.give_up, max_waiting, keeps_dead, seed };
+        let (give_up, timeout) = (hook.give_up, hook.timeout);
+        let settings = Settings { give_up, timeout, max_waiting, keeps_dead, seed };
         Ok(Self {
             lanes: Mutex::new(Lanes::new(settings)),
             sender,

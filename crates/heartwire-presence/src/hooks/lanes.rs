@@ -68,8 +68,11 @@ pub(super) struct Lanes {
 /// How lanes behave.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
-    /// After how long a batch is given up, counted from its first try.
+    /// After how long a batch is given up: the time of its tries, and of the waits between them.
     pub(super) give_up: Duration,
+    /// How long a try takes at most. More than that is a pause of this process, for which no
+    /// receiver is to blame.
+    pub(super) timeout: Duration,
     /// How many changes may wait. If there are more, the oldest are given up.
     pub(super) max_waiting: usize,
     /// Whether changes that were given up are kept, until they are taken out.
@@ -96,7 +99,10 @@ enum Delivery {
 #[derive(Debug)]
 struct Tries {
     batch: Arc<Batch>,
-    first_at: Instant,
+    /// When the last one began.
+    began_at: Instant,
+    /// How long it was tried, with the waits.
+    spent: Duration,
     backoff: Backoff,
     has_failed: bool,
 }
@@ -152,7 +158,7 @@ impl Lanes {
         let tries = match core::mem::take(&mut lane.delivery) {
             Delivery::Failed(tries, _) | Delivery::UnderWay(tries) => {
                 self.status.retries += 1;
-                tries
+                Tries { began_at: now, ..tries }
             }
             Delivery::Idle => {
                 let items = lane.take_batch();
@@ -162,7 +168,7 @@ impl Lanes {
                 let policy = BackoffPolicy::default().first(FIRST_WAIT).cap(MAX_WAIT);
                 let backoff = Backoff::new(policy, self.rng.u64(..));
                 let batch = Arc::new(Batch { id, items });
-                Tries { batch, first_at: now, backoff, has_failed: false }
+                Tries { batch, began_at: now, spent: Duration::ZERO, backoff, has_failed: false }
             }
         };
         self.status.tries += 1;
@@ -197,13 +203,15 @@ impl Lanes {
             let wait = wait.min(MAX_RETRY_AFTER);
             tries.backoff.handle_hint(wait, wait);
         }
-        let until = now.saturating_add(tries.backoff.next_wait());
-        if now.saturating_since(tries.first_at) >= self.settings.give_up {
+        tries.spent += now.saturating_since(tries.began_at).min(self.settings.timeout);
+        if tries.spent >= self.settings.give_up {
             for item in &tries.batch.items {
                 self.give_up(item.clone(), &failure.error);
             }
         } else if let Some(lane) = self.lanes.get_mut(id.0) {
-            lane.delivery = Delivery::Failed(tries, until);
+            let wait = tries.backoff.next_wait();
+            tries.spent += wait;
+            lane.delivery = Delivery::Failed(tries, now.saturating_add(wait));
         }
         self.report.error = failure.error;
     }

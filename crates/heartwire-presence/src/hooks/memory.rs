@@ -91,7 +91,9 @@ impl MemoryHooks {
     }
 
     pub(super) fn status(&self) -> HookStatus {
-        self.delivery.status()
+        let status = self.delivery.status();
+        // It has only ended if it panicked, as over an event.
+        HookStatus { is_active: status.is_active && !self.task.is_finished(), ..status }
     }
 
     /// Waits until everything was delivered, for this long at most. The rest is given up.

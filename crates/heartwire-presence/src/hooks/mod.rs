@@ -171,8 +171,8 @@ impl Hook {
         self
     }
 
-    /// How long changes are tried before they are given up, counted from their first try. The last
-    /// try is after this time. Default 10 min.
+    /// How long changes are tried before they are given up, counted from their first try, without
+    /// pauses of this process. The last try is after this time. Default 10 min.
     #[must_use]
     pub const fn give_up(mut self, after: Duration) -> Self {
         self.give_up = after;

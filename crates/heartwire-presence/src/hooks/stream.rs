@@ -90,7 +90,9 @@ impl StreamHooks {
     }
 
     pub(super) fn status(&self) -> HookStatus {
-        self.delivery.status()
+        let status = self.delivery.status();
+        // It has only ended if it panicked, as over an event.
+        HookStatus { is_active: status.is_active && !self.task.is_finished(), ..status }
     }
 
     /// Waits for the deliveries under way, for this long at most, and gives the lease back. What

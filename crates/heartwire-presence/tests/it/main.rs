@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 mod alone;
+mod hooks;
 mod redis;
 mod rig;

@@ -71,6 +71,40 @@ fn a_client_that_comes_to_another_node_ends_its_session_on_the_first() {
 }
 
 #[test]
+fn names_of_a_server_that_was_killed_go_offline_by_the_hook_of_another() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let folder = TempDir::new().unwrap();
+    let (hook, log) = (folder.path().join("on-change"), folder.path().join("log"));
+    script(&hook, &format!("#!/bin/sh\ncat >>'{0}'\necho >>'{0}'\n", log.display()));
+    let (url, hook) = (redis.url(), hook.to_str().unwrap());
+    let start = |name| {
+        let lease = ["--presence", &url, "--presence-lease", "3s", "--node", name];
+        let server = Server::start_plain(&[&lease[..], &["--hook-command", hook]].concat());
+        server.events.event_where("presence", |event| event["state"] == "joined");
+        server
+    };
+    let (one, two) = (start("one"), start("two"));
+    let listening = one.event("listening");
+    assert_eq!(listening["node_lost_ms"], 6400.0);
+    let _door = client(&one, "door");
+    let told = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until("it is told", || told().contains("\"online\""));
+    one.process.signal(Signal::KILL);
+    wait_until("it is told", || told().contains("\"node_lost\""));
+    let lost = two.events.event_where("presence", |event| event["state"] == "node_lost");
+    assert!(lost.text("node").starts_with("one."), "{lost:?}");
+}
+
+#[test]
+fn a_redis_that_would_forget_names_is_refused() {
+    let Some(redis) = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--presence", &redis.url()]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("noeviction"), "{said}");
+}
+
+#[test]
 fn a_server_goes_on_while_redis_is_away_and_tells_it_all_when_it_is_back() {
     let Some(mut redis) = RedisServer::start(&[]) else { return };
     redis.kill();

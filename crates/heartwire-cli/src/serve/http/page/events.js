@@ -30,6 +30,10 @@ function wordsOf(kind, e) {
     case "fighting": return ["is fought for", e.peer ?? ""];
     case "paused": return ["the server was paused", time(e.gap_ms)];
     case "refusing": return ["new clients are refused", spaced(e.cause)];
+    case "presence": return [`presence: ${spaced(e.state)}`, e.detail ?? e.node ?? ""];
+    case "hook": return [`hooks: ${spaced(e.state)}`, e.detail ?? ""];
+    case "incident": return ["an incident began", `${e.detail}; ${whole(e.lost)} of ${whole(e.of)} names lost`];
+    case "incident_over": return ["the incident is over", `${whole(e.returned)} names are back, ${whole(e.gone)} are gone`];
     case "accepting": return ["new clients are accepted again", `${whole(e.refused)} were refused`];
     default: return [spaced(kind), typeof e.detail === "string" ? e.detail : ""];
   }

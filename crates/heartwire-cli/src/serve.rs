@@ -114,7 +114,9 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     )?;
     let http = Http::start(&args.http, passed.http)?;
     let telling = Telling { output: output.clone(), http: http.as_ref().map(Http::observer) };
-    let start = |prepared| presence::Running::start(prepared, telling);
+    let start = |prepared: presence::Prepared| {
+        presence::Running::start(prepared.reached_at(http.as_ref().map(Http::address)), telling)
+    };
     let presence = presence.map(start).transpose()?;
     let config = match &presence {
         Some(presence) => config.epoch_clock(presence.epoch_clock()),

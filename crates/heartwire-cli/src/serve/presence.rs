@@ -16,6 +16,7 @@ use heartwire::server::{EpochClock, Handle};
 use heartwire_presence::{Config, Hook, Presence, Secret};
 use tokio::runtime::{Builder, Runtime};
 
+use super::http::HttpAddress;
 use crate::exit::Usage;
 
 pub(crate) use args::PresenceArgs;
@@ -53,6 +54,12 @@ impl Prepared {
         }
         let shown = Shown::new(args, &node, &config);
         Ok(Some(Self { config, shown }))
+    }
+
+    /// Tells operators where HTTP is, if it is served.
+    pub(super) fn reached_at(self, http: Option<&HttpAddress>) -> Self {
+        let Some(http) = http else { return self };
+        Self { config: self.config.address(&http.to_string()), ..self }
     }
 }
 

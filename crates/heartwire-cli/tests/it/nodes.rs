@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use heartwire_testkit::{RedisServer, wait_until};
+use heartwire_testkit::{Peer, RedisServer, hello_as, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -117,6 +117,8 @@ fn a_server_goes_on_while_redis_is_away_and_tells_it_all_when_it_is_back() {
     assert!(health.status.success(), "its clients need no Redis: {health:?}");
     redis.start_again();
     wait_until("it is told", || redis.ask(&["HKEYS", "{hw}:p"]) == "one");
+    let nodes = run(&["presence", "nodes", "--presence", &redis.url()]);
+    assert!(String::from_utf8_lossy(&nodes.stdout).contains(&http), "{nodes:?}");
     server.events.event_where("presence", |event| event["state"] == "joined");
     redis.kill();
     server.events.first_events("presence", 4);
@@ -211,6 +213,33 @@ fn a_receiver_that_fails_is_told_again_and_hooks_say_so() {
     let states: Vec<_> = states.iter().map(|event| event.text("state")).collect();
     assert_eq!(states, ["failing", "works"]);
     assert!(server.events.so_far().iter().all(|line| !line.text.contains("pa55word")));
+}
+
+#[test]
+fn clients_that_are_lost_together_are_one_incident_and_their_hooks_say_so() {
+    let (at, deliveries) = receiver(&[]);
+    let hook = format!("http://{at}");
+    let server = Server::start_plain(&["--hook", &hook, "--hold", "1s", "--hold-pace", "1000"]);
+    let connect =
+        |number| Peer::welcomed(server.addr, &hello_as(&format!("door {number}"), None)).0;
+    let clients: Vec<_> = (0..25).map(connect).collect();
+    server.events.first_events("online", 25);
+    clients.into_iter().for_each(Peer::reset);
+    let incident = server.event("incident");
+    assert_eq!((incident.text("cause"), incident.count("of")), ("burst", 25));
+    assert_eq!(incident["networks"][0]["network"], "127.0.0.0/24");
+    let over = server.event("incident_over");
+    assert_eq!(over["incident"], incident["incident"]);
+    assert_eq!((over.count("returned"), over.count("gone")), (0, 25));
+    let mut told: Vec<Value> = Vec::new();
+    let is_part = |change: &&Value| change["incident"] == incident["incident"];
+    // Those of different names, and the incident's own, can overtake each other.
+    while told.iter().filter(is_part).count() < 27 {
+        let (_, delivery) = deliveries.recv().unwrap();
+        told.extend(delivery["changes"].as_array().unwrap().clone());
+    }
+    let count = |kind| told.iter().filter(|it| it["kind"] == kind).filter(is_part).count();
+    assert_eq!(["incident", "offline", "incident_over"].map(count), [1, 25, 1], "{told:?}");
 }
 
 #[test]

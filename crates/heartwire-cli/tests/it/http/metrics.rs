@@ -2,11 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use heartwire_testkit::{BEAT, Peer};
+use heartwire_testkit::{BEAT, Peer, wait_until};
+use serde_json::Value;
 
 use super::Web;
+use crate::program::Client;
 
 const DOCUMENT: &str = include_str!("../../../../../docs/observability.md");
+
+#[test]
+fn hooks_and_presence_are_told_with_everything_else() {
+    let web = Web::start(&["--hook-command", "/bin/true", "--node", "one"]);
+    let presence = web.get("/v1/stats").expect(200)["presence"].clone();
+    assert_eq!((&presence["connected"], &presence["hooks"]["dead"]), (&Value::Null, &0.into()));
+    let _door = Client::start_plain(web.server.addr, &["--name", "door", "--stay"]);
+    let told = "\nheartwire_server_hooks_delivered_total 1\n";
+    wait_until("the hook has it", || web.get("/metrics").body.contains(told));
+    assert_eq!(web.get("/v1/stats").expect(200)["presence"]["hooks"]["delivered"], 1);
+}
 
 #[test]
 fn metrics_are_the_documented_ones_and_name_no_client() {

@@ -179,6 +179,38 @@ fn sessions_outlive_redis_and_their_changes_are_told_afterwards() {
 }
 
 #[test]
+fn redis_that_hangs_holds_up_no_session_and_what_it_reads_late_does_no_harm() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let start = |name| Node::start(&runtime, config(name).redis(&redis.url()).unwrap()).unwrap();
+    let (a, b) = (start("a"), start("b"));
+    let ann = a.client(&runtime, "ann");
+    wait_until("ann is at a", || node_of(&redis, "ann") == a.id());
+    let ids = (a.id(), b.id());
+    redis.process().freeze();
+    let _ann = b.client(&runtime, "ann");
+    drop(ann);
+    for node in [&a, &b] {
+        node.told.wait_for("Redis hangs", |event| matches!(event, PresenceEvent::Lost { .. }));
+    }
+    let mut bob = a.client(&runtime, "bob");
+    redis.process().thaw();
+    wait_until("all is told", || {
+        [&a, &b].iter().all(|node| {
+            let status = node.presence.status();
+            status.connected == Some(true) && status.waiting == 0
+        })
+    });
+    wait_until("the truth", || {
+        (node_of(&redis, "ann"), node_of(&redis, "bob")) == (ids.1.clone(), ids.0.clone())
+    });
+    assert_eq!((a.id(), b.id()), ids);
+    a.close(&runtime);
+    assert_eq!(bob.ended(&runtime), Reason::Bye(ByeCode::Draining));
+    assert_eq!(node_of(&redis, "ann"), ids.1);
+}
+
+#[test]
 fn redis_that_would_forget_is_refused_with_what_to_do() {
     let Some(redis) = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]) else { return };
     let runtime = runtime();

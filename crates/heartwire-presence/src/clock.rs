@@ -38,11 +38,15 @@ impl Clock {
         &self.epochs
     }
 
-    /// The clock of Redis shows this many microseconds since 1970 now.
-    pub(crate) fn follow(&self, micros: u64) {
+    /// The clock of Redis shows this many microseconds since 1970 now, as far as can be told:
+    /// `error` more or less. A clock that may be right stays as it is, because most machines have
+    /// their clocks set better than a round trip can measure.
+    pub(crate) fn follow(&self, micros: u64, error: Duration) {
         let ahead = i128::from(micros) - i128::from(self.epochs.now_micros());
-        // What does not fit is no clock.
-        self.epochs.correct(i64::try_from(ahead).unwrap_or(0));
+        if ahead.unsigned_abs() > error.as_micros() {
+            // What does not fit is no clock.
+            self.epochs.correct(i64::try_from(ahead).unwrap_or(0));
+        }
     }
 }
 
@@ -54,11 +58,16 @@ mod tests {
     fn epochs_follow_the_clock_of_redis_and_instants_do_not() {
         let clock = Clock::new();
         let (now, wall) = (clock.now(), clock.wall());
-        clock.follow(wall + 3_600_000_000);
+        let error = Duration::from_secs(1);
+        clock.follow(wall + 3_600_000_000, error);
         assert!(clock.wall() >= wall + 3_600_000_000);
         assert!(clock.epochs().now_micros() >= wall + 3_600_000_000);
-        clock.follow(wall - 3_600_000_000);
+        clock.follow(wall - 3_600_000_000, error);
         assert!(clock.wall() < wall);
+        // That is too little to be sure of.
+        let before = clock.wall();
+        clock.follow(clock.wall() - 500_000, error);
+        assert!(clock.wall() >= before);
         assert!(clock.now() >= now && clock.until(now).is_zero());
     }
 }

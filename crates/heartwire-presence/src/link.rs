@@ -12,7 +12,7 @@ use tokio::time;
 use crate::node::{End, Ended, Next, Node, NodeEvent};
 use crate::shared::Shared;
 use crate::status::PresenceEvent;
-use crate::store::{Address, Setup, Store, StoreError};
+use crate::store::{Address, Call, Setup, Store, StoreError};
 
 /// Waits between attempts to connect: up to this at first, then up to twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -85,6 +85,8 @@ impl Link {
                 self.wait(wait_until).await;
                 continue;
             };
+            let asked_at = self.shared.clock.now();
+            let tells_time = matches!(call, Call::Join { .. } | Call::Renew { .. });
             let answer = store.call(&call).await;
             let (answer, error) = match answer {
                 Ok(answer) => (Ok(answer), None),
@@ -100,7 +102,10 @@ impl Link {
             if let Some(error) = error {
                 return Err(error);
             }
-            time.flatten().into_iter().for_each(|time| self.shared.clock.follow(time));
+            if tells_time && let Some(time) = time.flatten() {
+                let round_trip = self.shared.clock.now().saturating_since(asked_at);
+                self.shared.clock.follow(time, round_trip / 2);
+            }
             self.hear();
         }
     }

@@ -73,6 +73,47 @@ fn without_time(line: &str) -> &str {
     rest.map_or(line, |(_, rest)| rest)
 }
 
+/// Times, ports, and the ids of nodes are other ones each time, and so are leases.
+#[test]
+fn three_nodes_do_what_the_book_shows() {
+    if Command::new("redis-server").arg("--version").output().is_err() {
+        return skip("redis-server is not installed");
+    }
+    let script = Path::new(CHAPTERS).join("../../three-nodes");
+    let mut command = Command::new(script);
+    // The settings of this environment are not the script's.
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"HEARTWIRE_")) {
+        command.env_remove(name);
+    }
+    let output = command.env("HEARTWIRE", PROGRAM).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let chapter = fs::read_to_string(Path::new(CHAPTERS).join("presence.md")).unwrap();
+    let said: Vec<_> = printed.trim().lines().map(lasting).collect();
+    let chapter: Vec<_> = chapter.lines().map(lasting).collect();
+    assert!(said.len() > 20, "{said:#?}");
+    assert!(chapter.join("\n").contains(&said.join("\n")), "{said:#?}");
+}
+
+/// What is the same in each run: no digits, no ids of nodes, and of a row the name only.
+fn lasting(line: &str) -> String {
+    let id = |word: &str| {
+        let (name, draw) = word.split_once('.')?;
+        let is_id = draw.len() == 8 && draw.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then(|| name.to_owned())
+    };
+    let word = |word: &str| id(word.trim_end_matches(':')).unwrap_or_else(|| word.to_owned());
+    let mut words = line.split_whitespace().map(word);
+    let words: Vec<_> = if line.starts_with("eu-") || line.starts_with("us-") {
+        words.by_ref().take(2).collect()
+    } else {
+        words.collect()
+    };
+    let is_digit = |char: char| char.is_ascii_digit();
+    words.iter().map(|word| word.replace(is_digit, "")).collect::<Vec<_>>().join(" ")
+}
+
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/systemd");
 
 /// `systemd-analyze` with these words, about a copy of the units that start this program.

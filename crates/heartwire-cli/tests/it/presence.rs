@@ -2,11 +2,11 @@
 
 use std::process::{Output, Stdio};
 
-use heartwire_testkit::{Lines, Process, RedisServer};
+use heartwire_testkit::{Lines, Process, RedisServer, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::program::{heartwire, run};
+use crate::program::{Client, Server, heartwire, run};
 
 /// A record of a name on the node `eu-1`, since the year 2025.
 fn put(redis: &RedisServer, name: &str, epoch: u64) {
@@ -186,4 +186,21 @@ fn watch_prints_the_names_and_then_each_change_and_says_that_redis_is_away() {
     let events = other_lines.all_events();
     assert!(events.iter().all(|event| event.name() != "entry"), "{events:?}");
     assert!(lines.all_events().iter().all(|event| event["name"] != "gate"), "it is no door");
+}
+
+#[test]
+fn kick_ends_a_session_on_a_server_of_another_process() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let url = redis.url();
+    let server = Server::start_plain(&["--presence", &url, "--node", "one"]);
+    server.events.event_where("presence", |event| event["state"] == "joined");
+    let client = Client::start_plain(server.addr, &["--name", "door 3", "--timeout", "60s"]);
+    client.event("online");
+    let get = ["presence", "get", "door 3", "--presence", &url];
+    wait_until("it is there", || run(&get).status.success());
+    let output = run(&["presence", "kick", "door 3", "--presence", &url]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(server.event("offline").text("reason"), "kicked");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("told one.") && text.contains("\"door 3\" has ended"), "{text}");
 }

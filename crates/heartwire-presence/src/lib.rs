@@ -67,6 +67,8 @@ mod pump;
 mod reader;
 mod session;
 mod shared;
+#[cfg(test)]
+mod sim;
 mod status;
 #[allow(dead_code, unused_imports, reason = "the parts that use it come next")]
 mod store;

@@ -1,8 +1,8 @@
 //! What one node says to the store, and when.
 //!
 //! Nothing here reads a clock or a socket. A driver makes the [calls](Call) that
-//! [`poll`](Node::poll) asks for, one at a time, and hands the answers back. Every call can be made
-//! again, so one without an answer is.
+//! [`poll`](Node::poll) asks for, one at a time, and hands the answers back. What a call without an
+//! answer was about is told or asked again.
 
 mod clock;
 mod names;
@@ -22,7 +22,7 @@ use self::names::Names;
 pub(crate) use self::next::{End, Ended, Next, NodeEvent, NodeFigures};
 use self::sweep::Sweep;
 use crate::session::Passed;
-use crate::store::{Answer, Call, Command, LEASE, Op};
+use crate::store::{Answer, Call, Command, LEASE};
 use crate::{NodeId, NodeName};
 
 /// A lease is renewed after a third of it: 5 s.
@@ -36,10 +36,10 @@ const BATCH: usize = 200;
 /// 250 ms.
 const REAP: u32 = 500;
 /// The node and the store compare what they have of it every four leases (60 s), at least.
-const COMPARE: u32 = 4;
+pub(crate) const COMPARE: u32 = 4;
 /// They compare again a fifteenth of a lease (1 s) after they differed. What is under way has
 /// arrived by then.
-const COMPARE_AGAIN: u32 = 15;
+pub(crate) const COMPARE_AGAIN: u32 = 15;
 /// The first pause after a call without an answer; the next ones are twice as long each.
 const RETRY: Duration = Duration::from_millis(100);
 /// The longest pause after a call without an answer.
@@ -66,9 +66,7 @@ pub(crate) struct Node {
     names: Names,
     clock: StoreClock,
     sweep: Sweep,
-    /// The changes of the last call that told any, if it got no answer.
-    batch: Option<Vec<Op>>,
-    /// The number of that call.
+    /// The number of the last call that told changes.
     number: u64,
     tell: VecDeque<(&'static str, Box<str>)>,
     /// When the call was made whose answer is awaited.
@@ -94,6 +92,13 @@ pub(crate) struct Node {
     events: Vec<NodeEvent>,
 }
 
+/// How long after its last renewal a node is taken for dead, at most: its lease, a look, and two
+/// more. Its names are told offline then, 2,000 a second.
+#[cfg(test)]
+pub(crate) fn lost_within(lease: Duration) -> Duration {
+    lease + (lease / RENEW + lease / 30) * 3
+}
+
 impl Node {
     /// A node that has no connection to the store yet. Operators reach it at this address.
     #[must_use]
@@ -112,7 +117,6 @@ impl Node {
             names: Names::default(),
             clock: StoreClock::default(),
             sweep: Sweep::new(LEASE),
-            batch: None,
             number: 0,
             tell: VecDeque::new(),
             asked_at: None,
@@ -179,7 +183,7 @@ impl Node {
         let asked_at = self.asked_at.take().unwrap_or(now);
         let Ok(answer) = answer else {
             match call {
-                Call::Apply { ops, .. } => self.batch = Some(ops),
+                Call::Apply { ops, .. } => self.names.not_told(ops),
                 Call::Tell { kind, detail } => self.tell.push_front((kind, detail)),
                 Call::Join { .. }
                 | Call::Renew { .. }
@@ -260,10 +264,25 @@ impl Node {
             is_connected: self.server.is_some(),
             is_joined: self.is_joined,
             online: self.names.online_count(),
-            waiting: self.names.waiting() + self.batch.as_ref().map_or(0, Vec::len),
+            waiting: self.names.waiting(),
             lag: since.map_or(Duration::ZERO, |since| now.saturating_since(since)),
             fenced: self.fenced,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn digest(&self) -> (u64, u64) {
+        self.names.digest()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.names.kept()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unanswered(&self) -> usize {
+        self.names.unanswered()
     }
 
     fn next_call(&mut self, now: Instant) -> Option<Call> {
@@ -272,7 +291,7 @@ impl Node {
             return None;
         }
         self.retry_at = None;
-        let has_changes = self.batch.is_some() || self.names.waiting() > 0;
+        let has_changes = self.names.waiting() > 0;
         if !self.is_joined {
             // What the store may have of an old id is told offline by other nodes.
             self.is_closed = self.is_closing && !has_changes;
@@ -299,10 +318,8 @@ impl Node {
             return Some(call);
         }
         has_changes.then(|| {
-            let ops = self.batch.take().unwrap_or_else(|| {
-                self.number += 1;
-                self.names.batch(BATCH, &self.clock)
-            });
+            self.number += 1;
+            let ops = self.names.batch(BATCH, &self.clock);
             Call::Apply { node, number: self.number, ops }
         })
     }
@@ -346,10 +363,7 @@ impl Node {
             (Call::Apply { ops, .. }, Answer::Applied(outcomes)) => {
                 self.end.extend(self.names.told(now, &ops, &outcomes));
             }
-            (Call::Apply { ops, .. }, Answer::Stale) => {
-                self.batch = Some(ops);
-                self.number += 1;
-            }
+            (Call::Apply { ops, .. }, Answer::Stale) => self.names.not_told(ops),
             (Call::Compare { .. }, Answer::Digest { names, hash }) => {
                 self.compared(now, self.names.digest() == (names, hash));
             }
@@ -377,7 +391,10 @@ impl Node {
     }
 
     fn leased(&mut self, now: Instant, asked_at: Instant, time: u64, generation: Box<str>) {
-        self.clock.measure(asked_at, now, time);
+        // One that took so long says little.
+        if self.clock.at(now).is_none() || now.saturating_since(asked_at) <= self.lease / STOPPED {
+            self.clock.measure(asked_at, now, time);
+        }
         self.renew_at = asked_at.saturating_add(self.lease / RENEW);
         let is_new = self.generation.as_ref() != Some(&generation);
         if self.generation.replace(generation).is_some() && is_new {
@@ -420,8 +437,7 @@ impl Node {
         let new = NodeId::new(&self.name, self.rng.u32(..));
         let node = mem::replace(&mut self.id, new);
         self.is_joined = false;
-        (self.batch, self.look, self.has_differed) = (None, None, false);
-        self.generation = None;
+        (self.look, self.has_differed) = (None, false);
         self.names.begin_again(now);
         self.events.push(NodeEvent::Fenced { node });
     }

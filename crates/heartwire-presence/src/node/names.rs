@@ -3,7 +3,6 @@
 //! bounded by the names that are online here and those that the store has.
 
 use core::mem;
-use core::time::Duration;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,11 +13,11 @@ use super::{End, Ended};
 use crate::session::Session;
 use crate::store::{Op, Outcome, hash};
 
-/// How far in the future an epoch may lie before its server's clock is taken for wrong.
-const AHEAD: Duration = Duration::from_secs(1);
-/// How old an epoch may be when its session is passed on. That takes microseconds, unless the
-/// process was stopped right then.
-const BEHIND: Duration = Duration::from_secs(60);
+/// By how much an epoch may differ from the time at which its session was passed on, before its
+/// server's clock is taken for wrong: no more than a slow round trip makes of it.
+const BELIEVED: u64 = 250_000;
+/// Any epoch that the store may have, as its scripts have no greater integers.
+const ANY: u64 = (1 << 53) - 1;
 /// The digest is a sum modulo 2^40.
 const DIGEST: u64 = (1 << 40) - 1;
 /// Why a name is told offline that the store has of this node, and the node has not.
@@ -31,13 +30,14 @@ struct Name {
     here: Option<Here>,
     /// The epoch that the store has for the name on this node.
     stored: Option<u64>,
-    /// Its place among those that wait to be told.
-    waiting: Option<u64>,
-    /// Whether it is in the batch whose answer is awaited.
-    is_told: bool,
-    /// A newer session elsewhere, of which the store spoke while that answer was awaited: its
-    /// epoch, and whether it is of the same client.
-    overtaken: Option<(u64, bool)>,
+    /// Its place among those that wait to be told, and since when it waits.
+    waiting: Option<(u64, Instant)>,
+    /// Its place, and since when it waited, if the answer to what was told of it is awaited.
+    told: Option<(u64, Instant)>,
+    /// The epoch of a newer session elsewhere, of which the store spoke meanwhile.
+    overtaken: Option<u64>,
+    /// Whether it is not known what the store has, as there was no answer.
+    is_unsure: bool,
     /// Why the last session ended, and in which incident.
     ended: Option<(&'static str, Option<Box<str>>)>,
     /// The number of the last look at the store's names in which it was found, or told.
@@ -59,8 +59,8 @@ struct Here {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     names: HashMap<Box<str>, Name>,
-    /// Those that wait to be told, in order, with the time since when.
-    waiting: BTreeMap<u64, (Box<str>, Instant)>,
+    /// Those that wait to be told, in order.
+    waiting: BTreeMap<u64, Box<str>>,
     /// The place of the last that began to wait.
     last_place: u64,
     online: usize,
@@ -80,7 +80,7 @@ impl Names {
         }
         let key = session.name.clone();
         name.here = Some(Here { session, passed_at: now, claim: None, is_over: false });
-        self.wait(&key, now);
+        self.settle(&key, now);
     }
 
     /// A session is offline.
@@ -107,11 +107,10 @@ impl Names {
     pub(super) fn batch(&mut self, most: usize, clock: &StoreClock) -> Vec<Op> {
         let mut ops = Vec::with_capacity(most.min(self.waiting.len()));
         while ops.len() < most
-            && let Some((_, (key, _))) = self.waiting.pop_first()
+            && let Some((_, key)) = self.waiting.pop_first()
         {
             let Some(name) = self.names.get_mut(&key) else { continue };
-            name.waiting = None;
-            name.is_told = true;
+            name.told = name.waiting.take();
             ops.push(name.op(key, clock));
         }
         ops
@@ -122,9 +121,6 @@ impl Names {
         let mut ends = Vec::new();
         for (op, outcome) in ops.iter().zip(outcomes) {
             let Some(name) = self.names.get_mut(op.name()) else { continue };
-            name.is_told = false;
-            let overtaken = name.overtaken.take();
-            name.seen = self.look;
             let told = match op {
                 Op::Online { epoch, .. } => Some(*epoch),
                 Op::Offline { .. } => None,
@@ -144,13 +140,28 @@ impl Names {
                 }
                 Outcome::Offline => None,
             };
+            (name.told, name.seen) = (None, self.look);
+            // It was told before the newer session, or only after that had ended again.
+            let overtaken = name.overtaken.take();
+            name.is_unsure = stored.is_some() && overtaken > stored;
             self.store(op.name(), stored);
             self.settle(op.name(), now);
-            if let Some((epoch, same_client)) = overtaken {
-                ends.extend(self.taken_over(now, op.name(), epoch, same_client));
-            }
         }
         ends
+    }
+
+    /// There was no answer to a batch, so it is not known whether the store has it. Of each name
+    /// its state is told again, as it is by then.
+    pub(super) fn not_told(&mut self, ops: Vec<Op>) {
+        for op in ops {
+            let Some(name) = self.names.get_mut(op.name()) else { continue };
+            name.is_unsure = true;
+            name.overtaken = None;
+            name.waiting = name.told.take();
+            if let Some((place, _)) = name.waiting {
+                self.waiting.insert(place, op.name().into());
+            }
+        }
     }
 
     /// A newer session of a name is online elsewhere. Returns the session to end.
@@ -162,16 +173,15 @@ impl Names {
         same_client: bool,
     ) -> Option<End> {
         let name = self.names.get_mut(key)?;
-        if name.is_told {
-            name.overtaken = name.overtaken.max(Some((epoch, same_client)));
-            return None;
-        }
-        // A session that the store has not heard of, or that is newer, is not meant: the store
-        // decides about it when it is told.
-        let stored = name.stored.filter(|stored| *stored < epoch)?;
-        let here = name.here.as_mut().filter(|here| here.claim == Some(stored));
+        // A session that the store was never told of is not meant: the store decides about it.
+        let is_older = |here: &&mut Here| here.claim.is_some_and(|claim| claim < epoch);
+        let here = name.here.as_mut().filter(is_older);
         let end = here.and_then(|here| here.take_over(same_client));
-        self.store(key, None);
+        if name.told.is_some() {
+            name.overtaken = name.overtaken.max(Some(epoch));
+        } else if name.stored.is_some_and(|stored| stored < epoch) {
+            self.store(key, None);
+        }
         self.settle(key, now);
         end
     }
@@ -195,7 +205,7 @@ impl Names {
     /// is dropped.
     pub(super) fn begin_again(&mut self, now: Instant) {
         for name in self.names.values_mut() {
-            (name.is_told, name.overtaken) = (false, None);
+            (name.told, name.overtaken, name.is_unsure) = (None, None, false);
         }
         self.tell_again(now);
     }
@@ -215,7 +225,7 @@ impl Names {
         let mut differ = 0;
         for (key, epoch) in names {
             let name = self.names.entry(key.clone()).or_default();
-            let is_known = name.is_told || name.stored == Some(epoch);
+            let is_known = name.told.is_some() || name.stored == Some(epoch);
             if mem::replace(&mut name.seen, self.look) == self.look || is_known {
                 continue;
             }
@@ -231,7 +241,7 @@ impl Names {
         let mut lacks = 0;
         for key in self.keys() {
             let Some(name) = self.names.get(&key) else { continue };
-            if name.stored.is_none() || name.is_told || name.seen == self.look {
+            if name.stored.is_none() || name.told.is_some() || name.seen == self.look {
                 continue;
             }
             lacks += 1;
@@ -253,13 +263,20 @@ impl Names {
 
     /// Since when the first waits that waits.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
-        self.waiting.first_key_value().map(|(_, (_, since))| *since)
+        let (_, key) = self.waiting.first_key_value()?;
+        self.names.get(key)?.waiting.map(|(_, since)| since)
     }
 
     /// How many names are kept in memory.
     #[cfg(test)]
     pub(super) fn kept(&self) -> usize {
         self.names.len().max(self.waiting.len())
+    }
+
+    /// How many names the store was told something of, and no answer came yet.
+    #[cfg(test)]
+    pub(super) fn unanswered(&self) -> usize {
+        self.names.values().filter(|name| name.told.is_some() || name.is_unsure).count()
     }
 
     fn keys(&self) -> Vec<Box<str>> {
@@ -283,14 +300,14 @@ impl Names {
     /// nothing to remember.
     fn settle(&mut self, key: &str, now: Instant) {
         let Some(name) = self.names.get(key) else { return };
-        if name.is_told {
+        if name.told.is_some() {
             return; // What has changed meanwhile is seen when the answer comes.
         }
         if name.differs() {
             self.wait(key, now);
             return;
         }
-        if let Some(place) = name.waiting {
+        if let Some((place, _)) = name.waiting {
             self.waiting.remove(&place);
         }
         if let Entry::Occupied(mut entry) = self.names.entry(key.into()) {
@@ -303,40 +320,39 @@ impl Names {
 
     fn wait(&mut self, key: &str, now: Instant) {
         let Some(name) = self.names.get_mut(key) else { return };
-        if name.waiting.is_none() && !name.is_told {
+        if name.waiting.is_none() {
             self.last_place += 1;
-            name.waiting = Some(self.last_place);
-            self.waiting.insert(self.last_place, (key.into(), now));
+            name.waiting = Some((self.last_place, now));
+            self.waiting.insert(self.last_place, key.into());
         }
     }
 }
 
 impl Name {
-    /// Whether the store has another state of the name than is true.
+    /// Whether the store has, or may have, another state of the name than is true.
     fn differs(&self) -> bool {
-        match &self.here {
-            Some(here) if !here.is_over => self.stored.is_none() || here.claim != self.stored,
-            Some(_) | None => self.stored.is_some(),
-        }
+        let is_same = match &self.here {
+            Some(here) if !here.is_over => self.stored.is_some() && here.claim == self.stored,
+            Some(_) | None => self.stored.is_none(),
+        };
+        self.is_unsure || !is_same
     }
 
     /// What the store is told.
     fn op(&mut self, key: Box<str>, clock: &StoreClock) -> Op {
         if let Some(here) = self.here.as_mut().filter(|here| !here.is_over) {
-            let mut epoch = here.epoch(clock);
-            // What the store has is of an older session here.
-            if let Some(stored) = self.stored
-                && here.claim != Some(stored)
-            {
-                epoch = epoch.max(stored + 1);
-            }
+            let epoch = here.epoch(clock);
             here.claim = Some(epoch);
             let session = here.session.id.to_string().into();
             let (peer, instance) = (here.session.peer.to_string().into(), here.session.instance);
             return Op::Online { name: key, epoch, session, instance, peer };
         }
-        let epoch = self.stored.unwrap_or(0);
-        let (reason, incident) = self.ended.clone().unwrap_or((NOT_HERE, None));
+        let epoch = if self.is_unsure { ANY } else { self.stored.unwrap_or(ANY) };
+        let (reason, incident) = match (&self.here, &self.ended) {
+            (Some(_), _) => ("taken_over", None),
+            (None, Some(ended)) => ended.clone(),
+            (None, None) => (NOT_HERE, None),
+        };
         Op::Offline { name: key, epoch, reason: reason.into(), incident }
     }
 }
@@ -347,9 +363,7 @@ impl Here {
     fn epoch(&self, clock: &StoreClock) -> u64 {
         let drawn = self.session.epoch;
         let Some(passed) = clock.at(self.passed_at) else { return self.claim.unwrap_or(drawn) };
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let believed = passed.saturating_sub(micros(BEHIND))..=passed.saturating_add(micros(AHEAD));
-        self.claim.unwrap_or(if believed.contains(&drawn) { drawn } else { passed })
+        self.claim.unwrap_or(if drawn.abs_diff(passed) <= BELIEVED { drawn } else { passed })
     }
 
     /// The session is to end, unless it was told so before.

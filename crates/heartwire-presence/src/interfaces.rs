@@ -122,7 +122,9 @@ mod tests {
         // This one becomes a port.
         folder.write("veth1", "master", "");
         assert_eq!(down(), "");
-        folder.set("veth1", "down\n");
+        folder.set("veth0", "up\n").set("veth1", "down\n");
+        assert_eq!(down(), "");
+        fs::remove_dir_all(folder.0.path().join("veth0")).unwrap();
         assert_eq!(down(), "");
     }
 

@@ -183,6 +183,8 @@ impl Peer {
             Ok(0) => return Got::Closed,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Got::Reset,
+            // By a signal, such as that of a child process that has ended.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.next(),
             Err(error) => panic!("nothing comes: {error}"),
         }
         self.stream.read_exact(&mut header[1..]).expect("a whole header");

@@ -113,7 +113,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
     let http = Http::start(&args.http, passed.http)?;
-    let telling = Telling { output: output.clone(), http: http.as_ref().map(Http::observer) };
+    let telling = Telling::new(output.clone(), http.as_ref().map(Http::observer));
     let start = |prepared: presence::Prepared| {
         presence::Running::start(prepared.reached_at(http.as_ref().map(Http::address)), telling)
     };
@@ -153,6 +153,9 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         listening.add_http(http.address());
     }
     output.put(|feed| feed.push_line(Line::Listening(Box::new(listening))));
+    if let Some(presence) = &presence {
+        presence.begin();
+    }
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
     }

@@ -26,6 +26,9 @@ pub(super) use now::Now;
 pub(super) use shown::Shown;
 pub(super) use telling::Telling;
 
+/// How long the end waits for a Redis that does not answer.
+const LOST_WITHIN: Duration = Duration::from_secs(1);
+
 /// What presence is started with.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -109,6 +112,7 @@ pub(super) struct Running {
     presence: Shared,
     observer: Observer,
     epoch_clock: EpochClock,
+    telling: Arc<Telling>,
     shown: Shown,
     runtime: Runtime,
 }
@@ -122,11 +126,13 @@ impl Running {
             .thread_name("presence")
             .enable_all()
             .build()?;
-        let start = Presence::start(config, move |event| telling.tell(&event));
+        let telling = Arc::new(telling);
+        let on_event = Arc::clone(&telling);
+        let start = Presence::start(config, move |event| on_event.tell(event));
         let presence = runtime.block_on(start)?;
         let (observer, epoch_clock) = (presence.observer(), presence.epoch_clock());
         let presence = Shared(Arc::new(Mutex::new(Some(presence))));
-        Ok(Self { presence, observer, epoch_clock, shown, runtime })
+        Ok(Self { presence, observer, epoch_clock, telling, shown, runtime })
     }
 
     /// The server listens.
@@ -134,6 +140,11 @@ impl Running {
         if let Some(presence) = self.presence.lock().as_ref() {
             presence.attach(server);
         }
+    }
+
+    /// The first line is there: others may follow.
+    pub(super) fn begin(&self) {
+        self.telling.begin();
     }
 
     pub(super) fn observer(&self) -> Observer {
@@ -158,6 +169,8 @@ impl Running {
     pub(super) async fn close(&self, within: Duration) {
         let presence = self.presence.lock().take();
         if let Some(presence) = presence {
+            let is_lost = presence.status().connected == Some(false);
+            let within = if is_lost { within.min(LOST_WITHIN) } else { within };
             presence.close(within).await;
         }
     }

@@ -49,6 +49,8 @@ fn in_short(deliveries: &[Value]) -> Vec<String> {
 fn a_client_that_comes_to_another_node_ends_its_session_on_the_first() {
     let Some(redis) = RedisServer::start(&[]) else { return };
     let (one, two) = (node(&redis, "one"), node(&redis, "two"));
+    let first_lines = one.events.first(2);
+    assert!(first_lines[0].text.contains("\"event\":\"listening\""), "{first_lines:?}");
     assert_eq!(one.event("listening").text("node"), "one");
     let first = client(&one, "door 3");
     let held = || redis.ask(&["HGET", "{hw}:p", "door 3"]);

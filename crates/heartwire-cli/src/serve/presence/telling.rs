@@ -1,5 +1,7 @@
 //! Tells what presence and hooks report, in events and in the log.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use heartwire_presence::{HookEvent, PresenceEvent};
 
 use super::lines::{HookState, PresenceState};
@@ -8,43 +10,75 @@ use crate::serve::feed::Feed;
 use crate::serve::http::Observer;
 use crate::serve::lines::Line;
 
-/// Where it is told.
+/// Tells it. What happens before the first line waits for it.
 #[derive(Debug)]
 pub(in crate::serve) struct Telling {
-    pub(in crate::serve) output: Sink<Feed>,
-    pub(in crate::serve) http: Option<Observer>,
+    output: Sink<Feed>,
+    http: Option<Observer>,
+    waiting: Mutex<Option<Vec<PresenceEvent>>>,
+}
+
+/// How an event is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Log {
+    /// An operator should look.
+    Warn,
+    Inform,
+    /// The library has logged it.
+    No,
 }
 
 impl Telling {
+    pub(in crate::serve) const fn new(output: Sink<Feed>, http: Option<Observer>) -> Self {
+        Self { output, http, waiting: Mutex::new(Some(Vec::new())) }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Vec<PresenceEvent>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first line is there.
+    pub(super) fn begin(&self) {
+        let mut waiting = self.waiting();
+        waiting.take().into_iter().flatten().for_each(|event| self.say(&event));
+    }
+
+    pub(super) fn tell(&self, event: PresenceEvent) {
+        match &mut *self.waiting() {
+            Some(waiting) => waiting.push(event),
+            None => self.say(&event),
+        }
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others are all of presence")]
-    pub(super) fn tell(&self, event: &PresenceEvent) {
+    fn say(&self, event: &PresenceEvent) {
         match event {
             PresenceEvent::Incident(incident) => {
-                self.say("incident", true, || Line::Incident(incident.into()));
+                self.say_line("incident", Log::No, || Line::Incident(incident.into()));
             }
             PresenceEvent::IncidentOver(over) => {
-                self.say("incident_over", false, || Line::IncidentOver(over.into()));
+                self.say_line("incident_over", Log::No, || Line::IncidentOver(over.into()));
             }
             PresenceEvent::Hook(event) => {
                 let state = HookState::from(event);
-                self.say("hook", state.state != "works", || Line::Hook(state.clone()));
+                let log = if state.state == "works" { Log::Inform } else { Log::Warn };
+                self.say_line("hook", log, || Line::Hook(state.clone()));
             }
             other => {
-                let (state, is_bad) = presence(other);
-                self.say("presence", is_bad, || Line::Presence(state.clone()));
+                let (state, log) = presence(other);
+                self.say_line("presence", log, || Line::Presence(state.clone()));
             }
         }
     }
 
-    fn say(&self, kind: &'static str, is_bad: bool, line: impl Fn() -> Line) {
+    fn say_line(&self, kind: &'static str, log: Log, line: impl Fn() -> Line) {
         // Without the column that events have.
         let text = line().to_string();
         let text = text.split_once(' ').map_or("", |(_, rest)| rest.trim_start());
-        let what = kind.replace('_', " ");
-        if is_bad {
-            warn(format_args!("{what}: {text}"));
-        } else {
-            inform(format_args!("{what}: {text}"));
+        match log {
+            Log::Warn => warn(format_args!("{kind}: {text}")),
+            Log::Inform => inform(format_args!("{kind}: {text}")),
+            Log::No => {}
         }
         if let Some(http) = &self.http {
             http.pass_on(kind, line());
@@ -53,8 +87,8 @@ impl Telling {
     }
 }
 
-/// The line of an event, and whether an operator should look.
-fn presence(event: &PresenceEvent) -> (PresenceState, bool) {
+/// The line of an event, and how it is logged.
+fn presence(event: &PresenceEvent) -> (PresenceState, Log) {
     let state =
         |state| PresenceState { state, node: None, names: None, detail: None, lasted_ms: None };
     match event {
@@ -62,33 +96,35 @@ fn presence(event: &PresenceEvent) -> (PresenceState, bool) {
             let other = namesake.as_ref();
             let detail = other.map(|other| format!("{other} has the same name, or had it before"));
             let node = Some(node.to_string());
-            (PresenceState { node, detail, ..state("joined") }, namesake.is_some())
+            (PresenceState { node, detail, ..state("joined") }, Log::Inform)
         }
         PresenceEvent::Lost { error } => {
-            (PresenceState { detail: Some(error.to_string()), ..state("lost") }, true)
+            (PresenceState { detail: Some(error.to_string()), ..state("lost") }, Log::No)
         }
         PresenceEvent::Back { lost_for } => {
-            (PresenceState { lasted_ms: Some(Millis(*lost_for)), ..state("back") }, false)
+            (PresenceState { lasted_ms: Some(Millis(*lost_for)), ..state("back") }, Log::No)
         }
         PresenceEvent::Fenced { node } => {
-            (PresenceState { node: Some(node.to_string()), ..state("fenced") }, true)
+            (PresenceState { node: Some(node.to_string()), ..state("fenced") }, Log::Warn)
         }
-        PresenceEvent::Emptied => (state("emptied"), true),
+        PresenceEvent::Emptied => (state("emptied"), Log::Warn),
         PresenceEvent::Differed { names } => {
-            (PresenceState { names: Some(*names), ..state("differed") }, false)
+            (PresenceState { names: Some(*names), ..state("differed") }, Log::Inform)
         }
         PresenceEvent::NodeLost { node } => {
-            (PresenceState { node: Some(node.to_string()), ..state("node_lost") }, true)
+            (PresenceState { node: Some(node.to_string()), ..state("node_lost") }, Log::Warn)
         }
         PresenceEvent::Failed { part, error } => {
             let detail = Some(format!("{part}: {error}"));
-            (PresenceState { detail, ..state("failed") }, true)
+            (PresenceState { detail, ..state("failed") }, Log::No)
         }
         // Told as lines of their own; and the library may learn new events.
         other @ (PresenceEvent::Incident(_)
         | PresenceEvent::IncidentOver(_)
         | PresenceEvent::Hook(_)
-        | _) => (PresenceState { detail: Some(format!("{other:?}")), ..state("other") }, false),
+        | _) => {
+            (PresenceState { detail: Some(format!("{other:?}")), ..state("other") }, Log::Inform)
+        }
     }
 }
 

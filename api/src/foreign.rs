@@ -7,13 +7,14 @@ use cargo_metadata::Metadata;
 use crate::listing::Listing;
 
 /// Part of the language, or of this project.
-const OURS: [&str; 6] = ["alloc", "core", "heartwire", "heartwire_core", "heartwire_plan", "std"];
+const OURS: [&str; 7] =
+    ["alloc", "core", "heartwire", "heartwire_core", "heartwire_plan", "heartwire_presence", "std"];
 
 /// The traits of async Rust, which everybody shares.
 const TRAITS: [&str; 2] = ["futures_core", "futures_sink"];
 
 /// Crates that promise to stay as they are: their version is checked to be 1.0 or more.
-const STABLE: [&str; 2] = ["bytes", "tokio"];
+const STABLE: [&str; 3] = ["bytes", "serde_core", "tokio"];
 
 /// The others, where they may occur, each with its reason.
 const EXCEPTIONS: [Exception; 2] = [

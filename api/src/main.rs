@@ -17,7 +17,8 @@ use cargo_metadata::camino::Utf8Path;
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
 /// The libraries, each after what it builds on.
-const LIBRARIES: [&str; 3] = ["heartwire-core", "heartwire-plan", "heartwire"];
+const LIBRARIES: [&str; 4] =
+    ["heartwire-core", "heartwire-plan", "heartwire", "heartwire-presence"];
 
 fn main() -> ExitCode {
     let update = match env::args().nth(1).as_deref() {

@@ -47,7 +47,7 @@ pub(crate) fn run(command: &PresenceCommand) -> anyhow::Result<Exit> {
 }
 
 async fn connect(redis: &RedisArgs) -> anyhow::Result<Directory> {
-    Directory::connect(&redis.presence).await.map_err(failed)
+    Directory::connect(redis.presence.reveal()).await.map_err(failed)
 }
 
 /// What no further attempt changes is a wrong option.

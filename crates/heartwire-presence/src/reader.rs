@@ -93,12 +93,37 @@ impl Because {
 /// snapshot; those that an application needs are the application's to keep. It survives all that
 /// happens to Redis, and says what did:
 ///
-/// - Redis away, or a path that swallows packets: [`Reading::Disconnected`] within 5 s (7 s if
-///   nothing changed before), then attempts after 0.1 s to 5 s, and [`Reading::Connected`].
+/// - Redis away, or a path that swallows packets: [`Reading::Disconnected`] within 5 s, then
+///   attempts after 0.1 s to 5 s, and [`Reading::Connected`].
 /// - Redis emptied, restarted or failed over, or the reader further behind than the 1,000,000
 ///   changes that Redis keeps: a new [`Reading::Snapshot`].
 ///
 /// It reads from a replica as well, which may lag.
+///
+/// ```no_run
+/// # async fn follow() -> Result<(), heartwire_presence::RedisError> {
+/// use std::collections::HashMap;
+///
+/// use heartwire_presence::{Directory, Kind, Reading};
+///
+/// let mut reader = Directory::connect("redis://10.0.0.5").await?.reader();
+/// let mut online = HashMap::new();
+/// loop {
+///     match reader.next().await {
+///         Reading::Snapshot { entries, .. } => {
+///             online = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+///         }
+///         Reading::Change(change) if change.kind == Kind::Offline => {
+///             online.remove(&change.entry.name);
+///         }
+///         Reading::Change(change) => {
+///             online.insert(change.entry.name.clone(), change.entry);
+///         }
+///         other => eprintln!("{other:?}"),
+///     }
+/// }
+/// # }
+/// ```
 pub struct Reader {
     /// The next step, under way. It is kept, so that a dropped call of [`next`](Self::next) does
     /// not leave a half read answer behind.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use heartwire_presence::Entry;
 
 use crate::options::FormatArgs;
+use crate::values::SecretUrl;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -91,7 +92,7 @@ pub(crate) struct RedisArgs {
         value_name = "URL",
         default_value = "redis://127.0.0.1:6379"
     )]
-    pub(super) presence: String,
+    pub(super) presence: SecretUrl,
 
     #[command(flatten)]
     pub(crate) format: FormatArgs,

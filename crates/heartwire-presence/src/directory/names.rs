@@ -8,7 +8,7 @@ use super::{Directory, Link, RedisError, key, record};
 use crate::Entry;
 
 /// Names in a portion, more or less. Redis does nothing else while it puts one together: about a
-/// millisecond.
+/// millisecond or two.
 const PORTION: u32 = 1_000;
 
 /// All names that are online, in portions. See [`Directory::list`].

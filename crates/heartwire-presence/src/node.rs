@@ -46,6 +46,17 @@ const RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(1);
 /// How many incidents wait to be told: there are few in an hour.
 const MAX_TELL: usize = 16;
+/// What is told of an incident after its changes.
+const INCIDENT_OVER: &str = "incident_over";
+
+/// Something about an incident that is to be told.
+#[derive(Debug)]
+struct Telling {
+    kind: &'static str,
+    detail: Box<str>,
+    /// The [place](Names::last_place) of the last change that comes before it; 0 if none does.
+    after: u64,
+}
 
 /// The decisions of one node.
 #[derive(Debug)]
@@ -68,7 +79,7 @@ pub(crate) struct Node {
     sweep: Sweep,
     /// The number of the last call that told changes.
     number: u64,
-    tell: VecDeque<(&'static str, Box<str>)>,
+    tell: VecDeque<Telling>,
     /// When the call was made whose answer is awaited.
     asked_at: Option<Instant>,
     /// How many calls in a row had no answer.
@@ -153,12 +164,14 @@ impl Node {
         }
     }
 
-    /// An incident is to be told, before the changes that wait.
+    /// Something about an incident is to be told: that it began before the changes that wait, and
+    /// that it is over after them.
     pub(crate) fn tell(&mut self, kind: &'static str, detail: Box<str>) {
         if self.tell.len() == MAX_TELL {
             self.tell.pop_front();
         }
-        self.tell.push_back((kind, detail));
+        let after = if kind == INCIDENT_OVER { self.names.last_place() } else { 0 };
+        self.tell.push_back(Telling { kind, detail, after });
     }
 
     /// There is a connection to the store. `server` is another one after a restart or a failover.
@@ -184,7 +197,9 @@ impl Node {
         let Ok(answer) = answer else {
             match call {
                 Call::Apply { ops, .. } => self.names.not_told(ops),
-                Call::Tell { kind, detail } => self.tell.push_front((kind, detail)),
+                Call::Tell { kind, detail } => {
+                    self.tell.push_front(Telling { kind, detail, after: 0 });
+                }
                 Call::Join { .. }
                 | Call::Renew { .. }
                 | Call::Compare { .. }
@@ -302,7 +317,7 @@ impl Node {
         if now >= self.renew_at {
             return Some(Call::Renew { node });
         }
-        if let Some((kind, detail)) = self.tell.pop_front() {
+        if let Some(Telling { kind, detail, .. }) = self.next_telling() {
             return Some(Call::Tell { kind, detail });
         }
         if self.is_closing && !has_changes {
@@ -322,6 +337,13 @@ impl Node {
             let ops = self.names.batch(BATCH, &self.clock);
             Call::Apply { node, number: self.number, ops }
         })
+    }
+
+    /// Takes out what is to be told of an incident now.
+    fn next_telling(&mut self) -> Option<Telling> {
+        let is_due = |telling: &Telling| telling.after == 0 || self.names.were_told(telling.after);
+        let first = self.tell.iter().position(is_due)?;
+        self.tell.remove(first)
     }
 
     /// A call that is not about this node's own changes.

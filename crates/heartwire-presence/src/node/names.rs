@@ -251,6 +251,16 @@ impl Names {
         lacks
     }
 
+    /// The place of the last change that began to wait.
+    pub(super) const fn last_place(&self) -> u64 {
+        self.last_place
+    }
+
+    /// Whether no change waits up to this place.
+    pub(super) fn were_told(&self, place: u64) -> bool {
+        self.waiting.first_key_value().is_none_or(|(first, _)| *first > place)
+    }
+
     /// How many names wait to be told.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()

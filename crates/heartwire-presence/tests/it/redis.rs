@@ -8,7 +8,7 @@ use heartwire::Reason;
 use heartwire::server::EpochClock;
 use heartwire::v1::{ByeCode, Hello, Offer, RetryHint};
 use heartwire_presence::PresenceEvent;
-use heartwire_testkit::{Got, Peer, RedisServer, ms, patient, wait_until};
+use heartwire_testkit::{Got, Peer, RedisServer, hello_as, ms, patient, wait_until};
 use tempfile::TempDir;
 
 use crate::rig::{Node, config, runtime};
@@ -208,6 +208,33 @@ fn redis_that_hangs_holds_up_no_session_and_what_it_reads_late_does_no_harm() {
     a.close(&runtime);
     assert_eq!(bob.ended(&runtime), Reason::Bye(ByeCode::Draining));
     assert_eq!(node_of(&redis, "ann"), ids.1);
+}
+
+#[test]
+fn clients_lost_at_once_are_one_incident_and_its_end_is_told_last() {
+    const CLIENTS: usize = 150;
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let pace = NonZero::new(1_000).unwrap();
+    let config = config("a").hold(Some(Duration::from_secs(1))).pace(pace);
+    let a = Node::start(&runtime, config.redis(&redis.url()).unwrap()).unwrap();
+    let addr = *a.server.local_addrs().first().unwrap();
+    let names = 0..CLIENTS;
+    let peers: Vec<_> =
+        names.map(|name| Peer::welcomed(addr, &hello_as(&name.to_string(), None)).0).collect();
+    let online = CLIENTS.to_string();
+    wait_until("all are told", || redis.ask(&["HLEN", "{hw}:p"]) == online);
+    peers.into_iter().for_each(Peer::reset);
+    a.told.wait_for("it is over", |event| matches!(event, PresenceEvent::IncidentOver(_)));
+    wait_until("all is told", || kinds(&redis).contains(&"incident_over".to_owned()));
+    let kinds = kinds(&redis);
+    let told = |kind: &str| kinds.iter().filter(|one| *one == kind).count();
+    assert_eq!((told("online"), told("incident"), told("incident_over")), (CLIENTS, 1, 1));
+    let count = |kind: &str| kinds.iter().position(|one| one == kind);
+    assert_eq!((count("incident"), told("offline")), (Some(CLIENTS), CLIENTS));
+    assert_eq!(kinds.last().map(String::as_str), Some("incident_over"));
+    let status = a.presence.status();
+    assert_eq!((status.incident, status.incidents, status.held), (None, 1, 0));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! connections and wrong tokens; [`net`] breaks the real programs between network namespaces;
 //! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`;
 //! `tunnel` measures `heartwire tunnel` beside socat; `operate` measures what metrics, listings,
-//! the page and `top` cost. It is no part of the product: no crate depends on it.
+//! the page and `top` cost; `presence` breaks nodes and the Redis that they share. It is no part of
+//! the product: no crate depends on it.
 
 #[cfg(target_os = "linux")]
 pub mod baseline;
@@ -19,6 +20,8 @@ pub mod net;
 #[cfg(target_os = "linux")]
 pub mod operate;
 pub mod output;
+#[cfg(target_os = "linux")]
+pub mod presence;
 #[cfg(target_os = "linux")]
 mod process;
 pub mod sim;

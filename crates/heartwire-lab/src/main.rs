@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::{baseline, bench, flood, operate, swarm, tunnel};
+use heartwire_lab::{baseline, bench, flood, operate, presence, swarm, tunnel};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -49,6 +49,9 @@ enum Command {
     /// Measure what it costs to look after a server: metrics, listings, the page, `heartwire top`.
     #[cfg(target_os = "linux")]
     Operate(operate::Args),
+    /// Break nodes and the Redis that they share: presence must equal the truth.
+    #[cfg(target_os = "linux")]
+    Presence(presence::Args),
     /// Run a baseline of `bench --compare`.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
@@ -76,6 +79,8 @@ fn main() -> ExitCode {
         Command::TunnelBench(args) => tunnel::run(&args),
         #[cfg(target_os = "linux")]
         Command::Operate(args) => operate::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Presence(args) => presence::run(&args),
         #[cfg(target_os = "linux")]
         Command::Baseline(args) => baseline::run(&args).map(|()| ExitCode::SUCCESS),
     };

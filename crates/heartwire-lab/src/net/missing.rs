@@ -41,7 +41,7 @@ fn find_and(maker: Maker, more: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// An error that says what is missing, if anything is.
-pub(super) fn nothing(maker: Maker) -> anyhow::Result<()> {
+pub(crate) fn nothing(maker: Maker) -> anyhow::Result<()> {
     nothing_and(maker, &[])
 }
 

@@ -44,9 +44,9 @@ mod links;
 #[cfg(target_os = "linux")]
 mod middlebox;
 #[cfg(target_os = "linux")]
-mod missing;
+pub(crate) mod missing;
 #[cfg(target_os = "linux")]
-mod namespace;
+pub(crate) mod namespace;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
@@ -62,7 +62,7 @@ mod stop;
 #[cfg(target_os = "linux")]
 pub mod throughput;
 #[cfg(target_os = "linux")]
-mod topology;
+pub(crate) mod topology;
 #[cfg(target_os = "linux")]
 pub mod tunnel;
 

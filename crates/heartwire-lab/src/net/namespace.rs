@@ -20,7 +20,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The process that made a namespace, with its start time, because process ids are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Maker {
+pub(crate) struct Maker {
     pid: u32,
     /// In ticks since the machine started.
     started_at: u64,
@@ -28,7 +28,7 @@ pub(super) struct Maker {
 
 impl Maker {
     /// This process.
-    pub(super) fn this() -> anyhow::Result<Self> {
+    pub(crate) fn this() -> anyhow::Result<Self> {
         let pid = std::process::id();
         let started_at = started_at(pid).context("cannot read /proc/self/stat")?;
         Ok(Self { pid, started_at })
@@ -63,7 +63,7 @@ fn started_at(pid: u32) -> Option<u64> {
 
 /// A network namespace, removed with everything in it when this is dropped.
 #[derive(Debug)]
-pub(super) struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
@@ -85,7 +85,7 @@ impl Namespace {
     }
 
     /// Runs `ip` within it, a command on each line.
-    pub(super) fn ip(&self, commands: &str) -> anyhow::Result<()> {
+    pub(crate) fn ip(&self, commands: &str) -> anyhow::Result<()> {
         feed(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), commands).map(drop)
     }
 
@@ -107,7 +107,7 @@ impl Namespace {
 
     /// The same for a long-running program: it is killed when the thread that spawned it ends, for
     /// any reason.
-    pub(super) fn lasting_command(&self, program: impl AsRef<Path>) -> Command {
+    pub(crate) fn lasting_command(&self, program: impl AsRef<Path>) -> Command {
         // This process may have ended before the kernel was asked for that.
         const UNLESS_ALONE: &str = "test $PPID = $0 && exec \"$@\"";
         let mut command = self.command("setpriv");
@@ -126,7 +126,7 @@ impl Drop for Namespace {
 }
 
 /// Removes what killed runs of the lab have left behind, and reports it.
-pub(super) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
+pub(crate) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in list()? {
         if Maker::of(&name).is_some_and(|maker| !maker.is_running()) {

@@ -15,7 +15,7 @@ use super::impair::{Impairer, Profile};
 use super::namespace::{Maker, Namespace};
 
 /// The server's address and port.
-pub(super) const SERVER: &str = "198.51.100.2:39002";
+pub(crate) const SERVER: &str = "198.51.100.2:39002";
 
 /// Where a [middlebox](super::middlebox) listens: the router, as the client sees it.
 pub(super) const MIDDLEBOX: &str = "192.0.2.1:39002";
@@ -39,15 +39,20 @@ table ip lab {
 
 /// The namespaces of one experiment. Dropping it removes them with everything in them.
 #[derive(Debug)]
-pub(super) struct Topology {
+pub(crate) struct Topology {
     /// Held until the namespaces go; first, so that it ends before they do.
     _impairer: Option<Impairer>,
-    pub(super) client: Namespace,
+    pub(crate) client: Namespace,
     pub(super) router: Namespace,
-    pub(super) server: Namespace,
+    pub(crate) server: Namespace,
 }
 
 impl Topology {
+    /// The namespaces of a single experiment, in which all links are good.
+    pub(crate) fn plain(maker: Maker) -> anyhow::Result<Self> {
+        Self::make(maker, 0, None)
+    }
+
     /// Makes the namespaces of experiment number `experiment`; with a profile, packets between the
     /// client and the router pass through an [`Impairer`].
     pub(super) fn make(

@@ -120,7 +120,8 @@ async fn command_may_write_much_and_read_nothing() {
     );
     let mut rig = Rig::new(&script.hook().timeout(PATIENCE));
     for _ in 0..700 {
-        rig.tell(&"n".repeat(300));
+        // Longer than what a pipe holds.
+        rig.tell(&"n".repeat(2_000));
     }
     let status = rig.wait_until_empty().await;
     assert_eq!((status.delivered, status.retries), (700, 0));

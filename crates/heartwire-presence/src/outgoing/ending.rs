@@ -5,15 +5,12 @@ use heartwire::Reason;
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// A newer session of the same name took it over: it is online right after, on this node or on
-    /// another one.
-    TakenOver,
-    /// The client was lost: by a verdict, an error, or because it did not read. If many are lost
-    /// at once, that may be this node's own fault.
+    /// The client is online right after, on this node or on another one: a newer session of the
+    /// same name took it over, or its server told it to connect again within a second.
+    Renewed,
+    /// The client was lost: without a BYE, or because it did not read. If many are lost at once,
+    /// that may be this node's own fault.
     Lost,
-    /// The client closed the connection without a BYE. On protocol v0 that is how all sessions
-    /// end, so many of these are no sign of anything, unless this node was paused.
-    Closed,
     /// The client left, or one of the ends wanted it.
     Meant,
 }
@@ -21,9 +18,12 @@ pub(super) enum Ending {
 impl Ending {
     pub(super) const fn of(reason: &Reason) -> Self {
         match reason {
-            Reason::TakenOver => Self::TakenOver,
+            Reason::TakenOver | Reason::MaxAge => Self::Renewed,
             Reason::Dead(_)
             | Reason::NotBack
+            // Sessions with a name are on protocol v1, where a client that leaves says BYE. This
+            // one was killed, or a balancer was.
+            | Reason::ClosedByPeer
             | Reason::Reset
             | Reason::Truncated
             | Reason::NoGoodbye
@@ -34,7 +34,6 @@ impl Ending {
             | Reason::MostBuffered
             | Reason::Overflow
             | Reason::ReplayFull => Self::Lost,
-            Reason::ClosedByPeer => Self::Closed,
             Reason::Bye(_)
             | Reason::Done
             | Reason::Kicked
@@ -44,7 +43,6 @@ impl Ending {
             | Reason::Rejected(_)
             | Reason::Revoked(_)
             | Reason::Expired(_)
-            | Reason::MaxAge
             | Reason::Proxy(_)
             // No session of a server ends with these.
             | Reason::NetworkChanged

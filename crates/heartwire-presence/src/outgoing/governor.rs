@@ -109,11 +109,6 @@ impl Governor {
         self.incident.is_some()
     }
 
-    /// Whether clients that close without a BYE may do so because of this node.
-    pub(super) fn is_alert(&self, now: Instant) -> bool {
-        self.incident.is_some() || self.alert.as_ref().is_some_and(|alert| now < alert.until)
-    }
-
     /// A shard of this node was paused.
     pub(super) fn handle_pause(&mut self, now: Instant, gap: Duration) {
         if gap >= MIN_PAUSE {
@@ -127,8 +122,10 @@ impl Governor {
     }
 
     fn raise(&mut self, now: Instant, cause: IncidentCause) {
-        let until = now.saturating_add(ALERT);
-        self.alert = Some(Alert { cause, until, lost: 0 });
+        // All shards may tell of the same pause, one after the other.
+        let last = self.alert.take().filter(|alert| now < alert.until);
+        let lost = last.map_or(0, |alert| alert.lost);
+        self.alert = Some(Alert { cause, until: now.saturating_add(ALERT), lost });
     }
 
     /// How many times something has arrived from a client, since the start; to be told each

@@ -29,10 +29,10 @@ pub(crate) use settings::Settings;
 use crate::NodeName;
 use crate::session::{Passed, Session};
 
-/// How long the end of a session that a newer one took over waits for that one to be online. A
-/// server welcomes the newer one when it has told the end of the older: within a turn of its
-/// shards, or a pause.
-const TAKEN_OVER_WAIT: Duration = Duration::from_secs(2);
+/// How long the end of a session waits if the client is online right after. A server welcomes the
+/// session that took another one over when it has told the end of that: within a turn of its
+/// shards, or a pause. A client whose session has reached its greatest age connects within 1 s.
+const RENEWED_WAIT: Duration = Duration::from_secs(2);
 
 /// What a node has to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -186,17 +186,14 @@ impl Outgoing {
     fn offline(&mut self, now: Instant, shard: usize, id: SessionId, reason: &Reason) {
         let names = self.names();
         let Some(session) = self.gate.end(id) else { return };
-        let mut held = Held { session, reason: reason.name(), ending: Ending::of(reason), shard };
+        let held = Held { session, reason: reason.name(), ending: Ending::of(reason), shard };
         let mut wait = self.settings.offline_after;
-        if held.ending == Ending::TakenOver {
-            wait = wait.max(TAKEN_OVER_WAIT);
+        if held.ending == Ending::Renewed {
+            wait = wait.max(RENEWED_WAIT);
         }
         let Some(governor) = self.governor.as_mut().filter(|_| !self.is_closing) else {
             return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
         };
-        if held.ending == Ending::Closed && governor.is_alert(now) {
-            held.ending = Ending::Lost;
-        }
         if held.ending != Ending::Lost {
             return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
         }

@@ -52,7 +52,9 @@ impl Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OfflineBound {
-    /// Where the client left, or one of the ends wanted its session to end.
+    /// Where the client left, or one of the ends wanted its session to end. It is 2 s at least
+    /// where the client is online right after: a newer session took over, or this one had reached
+    /// its greatest age.
     pub offline_after: Duration,
     /// Where the client was lost.
     pub lost: Duration,

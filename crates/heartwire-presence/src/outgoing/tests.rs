@@ -129,6 +129,14 @@ fn takeover_on_this_node_is_no_change_and_a_lost_one_is_told_soon() {
 }
 
 #[test]
+fn client_whose_session_was_too_old_may_connect_again() {
+    let mut rig = Rig::new(at_once());
+    let (older, _) = rig.online("door");
+    rig.offline(older, Reason::MaxAge).after(1_500).told();
+    assert_eq!(rig.online("door").1, "replaced door");
+}
+
+#[test]
 fn name_that_moved_to_another_node_is_not_held_here() {
     let mut rig = Rig::new(Settings { offline_after: Duration::from_secs(10), ..at_once() });
     let (door, _) = rig.online("door");

@@ -190,7 +190,7 @@ impl Model {
             assert!(held >= self.settings.offline_after, "early: after {held:?}");
         }
         let at_most = match (ending, incident) {
-            (Ending::TakenOver, _) => bound.offline_after.max(TAKEN_OVER_WAIT),
+            (Ending::Renewed, _) => bound.offline_after.max(RENEWED_WAIT),
             (Ending::Meant, _) => bound.offline_after,
             (_, None) => bound.lost,
             (_, Some(_)) => bound.incident.unwrap(),
@@ -202,7 +202,7 @@ impl Model {
             let (incident, gone) = self.incident.as_mut().unwrap();
             assert_eq!(*id, incident.incident);
             assert!(wall(self.now) >= incident.held_until, "told while it was held");
-            assert!(matches!(ending, Ending::Lost | Ending::Closed), "{ending:?}");
+            assert!(matches!(ending, Ending::Lost), "{ending:?}");
             *gone += 1;
         }
         self.offline += 1;
@@ -224,7 +224,7 @@ impl Model {
         } else {
             let bound = self.settings.bound(u32::try_from(NAMES).unwrap());
             let end = self.now.saturating_add(bound.incident.unwrap_or(bound.lost));
-            let end = end.saturating_add(TAKEN_OVER_WAIT);
+            let end = end.saturating_add(RENEWED_WAIT);
             while let Some(at) = self.outgoing.deadline() {
                 assert!(at <= end, "something is held for too long");
                 self.now = self.now.max(at);

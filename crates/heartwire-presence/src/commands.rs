@@ -1,5 +1,6 @@
 //! Commands of other nodes, and of operators, to this one.
 
+use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
 use heartwire_core::Backoff;
@@ -23,7 +24,9 @@ pub(crate) async fn run(shared: Arc<Shared>, address: Address) {
             }
             continue;
         };
-        if last.as_ref() != Some(&node) {
+        // Commands can be done again.
+        let is_other = shared.is_other_redis.swap(false, Relaxed);
+        if is_other || last.as_ref() != Some(&node) {
             (last, after) = (Some(node.clone()), StreamId::default());
         }
         tokio::select! {

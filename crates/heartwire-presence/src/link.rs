@@ -1,6 +1,7 @@
 //! The connection to Redis: makes the calls that the node wants, one at a time.
 
 use core::mem::{self, Discriminant};
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -37,13 +38,23 @@ pub(crate) struct Link {
     backoff: Backoff,
     /// Since when Redis does not answer, and what was told of that.
     lost: Option<(Instant, Discriminant<StoreError>)>,
+    /// Which Redis it was the last time.
+    server: Option<String>,
     /// Sessions that are to end.
     ends: Vec<End>,
 }
 
 impl Link {
     pub(crate) fn new(shared: Arc<Shared>, address: Address, lease: Duration) -> Self {
-        Self { shared, address, lease, backoff: backoff(), lost: None, ends: Vec::new() }
+        Self {
+            shared,
+            address,
+            lease,
+            backoff: backoff(),
+            lost: None,
+            server: None,
+            ends: Vec::new(),
+        }
     }
 
     /// Keeps the connection until the node has left. `first` is the result of a first attempt.
@@ -69,6 +80,10 @@ impl Link {
         let Setup { version, identity, persistence } = setup;
         tracing::info!(%version, %persistence, "connected to Redis at {}", self.address);
         let server = format!("{identity:?}");
+        let before = self.server.replace(server.clone());
+        if before.is_some_and(|before| before != server) {
+            self.shared.is_other_redis.store(true, Relaxed);
+        }
         self.shared.node(|node, now| node.connected(now, &server));
         loop {
             let Some(next) = self.shared.node(|node, now| node.poll(now)) else { return Ok(()) };

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) has_left: Notify,
     /// The node's id, while it has a lease and Redis answers.
     pub(crate) joined: watch::Sender<Option<NodeId>>,
+    /// Redis was started again, or another one took its place: its streams may lack what was read.
+    pub(crate) is_other_redis: AtomicBool,
     pub(crate) server: OnceLock<Handle>,
     failed: AtomicBool,
     on_event: Box<dyn Fn(PresenceEvent) + Send + Sync>,
@@ -93,6 +95,7 @@ impl Shared {
             node_changed: Notify::new(),
             has_left: Notify::new(),
             joined: watch::Sender::new(None),
+            is_other_redis: AtomicBool::new(false),
             server: OnceLock::new(),
             failed: AtomicBool::new(false),
             on_event,

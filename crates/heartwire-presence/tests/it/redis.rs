@@ -262,6 +262,29 @@ fn operator_ends_the_session_of_a_name() {
     wait_until("it is told", || redis.ask(&["HLEN", "{hw}:p"]) == "0");
 }
 
+/// As after a failover to a replica that lagged.
+#[test]
+fn commands_are_read_also_if_redis_has_forgotten_the_last_ones() {
+    let Some(mut redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let a = Node::start(&runtime, config("a").redis(&redis.url()).unwrap()).unwrap();
+    let (mut ann, mut bob) = (a.client(&runtime, "ann"), a.client(&runtime, "bob"));
+    wait_until("both are told", || redis.ask(&["HLEN", "{hw}:p"]) == "2");
+    redis.ask(&["SAVE"]);
+    let kick = |redis: &RedisServer, id: &str, name: &str| {
+        let (stream, late) = (format!("{{hw}}:cmd:{}", a.id()), "9007199254740991");
+        redis.ask(&["XADD", &stream, id, "command", "kick", "name", name, "epoch", late]);
+    };
+    kick(&redis, "9999999999999-0", "bob");
+    assert_eq!(bob.ended(&runtime), Reason::Bye(ByeCode::Kicked));
+    redis.kill();
+    a.told.wait_for("Redis is gone", |event| matches!(event, PresenceEvent::Lost { .. }));
+    redis.start_again();
+    a.told.wait_for("Redis is back", |event| matches!(event, PresenceEvent::Back { .. }));
+    kick(&redis, "*", "ann");
+    assert_eq!(ann.ended(&runtime), Reason::Bye(ByeCode::Kicked));
+}
+
 #[test]
 fn part_that_fails_is_told() {
     let Some(redis) = RedisServer::start(&[]) else { return };

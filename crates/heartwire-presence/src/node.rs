@@ -103,13 +103,6 @@ pub(crate) struct Node {
     events: Vec<NodeEvent>,
 }
 
-/// How long after its last renewal a node is taken for dead, at most: its lease, a look, and two
-/// more. Its names are told offline then, 2,000 a second.
-#[cfg(test)]
-pub(crate) fn lost_within(lease: Duration) -> Duration {
-    lease + (lease / RENEW + lease / 30) * 3
-}
-
 impl Node {
     /// A node that has no connection to the store yet. Operators reach it at this address.
     #[must_use]
@@ -451,7 +444,9 @@ impl Node {
             return;
         }
         differ += self.names.end_look(now);
-        self.events.push(NodeEvent::Differed { names: differ });
+        if differ > 0 {
+            self.events.push(NodeEvent::Differed { names: differ });
+        }
     }
 
     fn begin_again(&mut self, now: Instant) {

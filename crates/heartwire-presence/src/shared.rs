@@ -59,13 +59,14 @@ impl fmt::Debug for Shared {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) outgoing: Outgoing,
-    /// What has passed, and goes to the sink, in order.
-    passed: VecDeque<Passed>,
+    /// What has passed, and when, which may be some time before it goes to the sink, in order.
+    passed: VecDeque<(Instant, Passed)>,
 }
 
 impl Gate {
     pub(crate) fn handle(&mut self, now: Instant, shard: usize, news: News) {
-        self.passed.extend(self.outgoing.handle(now, shard, news));
+        let passed = self.outgoing.handle(now, shard, news);
+        self.passed.extend(passed.map(|passed| (now, passed)));
     }
 }
 
@@ -145,8 +146,8 @@ impl Shared {
         };
         let now = self.clock.now();
         let is_news = !passed.is_empty() || !out.is_empty();
-        for passed in passed {
-            sink.pass(now, passed);
+        for (at, passed) in passed {
+            sink.pass(at, passed);
         }
         let mut told = Vec::new();
         for out in out {

@@ -334,3 +334,26 @@ fn idle_node_makes_four_calls_in_ten_seconds() {
     }
     assert!((200..=260).contains(&calls), "{calls} in 10 minutes");
 }
+
+#[test]
+fn names_are_told_in_the_order_in_which_they_began_to_wait() {
+    let mut story = Story::joined();
+    let many = u32::try_from(BATCH).unwrap() * 2 + 50;
+    let named = |number: u32, epoch| {
+        Passed::Online(Session { name: format!("{number}").into(), ..session(number, epoch) })
+    };
+    for number in 0..many {
+        story.node.passed(story.now, named(number, START));
+    }
+    // One that changes again keeps its place.
+    story.node.passed(story.now, named(0, START + 1));
+    let mut told = Vec::new();
+    while let Some(call) = story.node.poll(story.now).call {
+        let Call::Apply { ops, .. } = &call else { panic!("{call:?}") };
+        assert!(ops.len() <= BATCH);
+        told.extend(ops.iter().map(|op| op.name().parse::<u32>().unwrap()));
+        let outcomes = vec![Outcome::Online { epoch: START + 2 }; ops.len()];
+        story.applied(call, &outcomes);
+    }
+    assert_eq!(told, (0..many).collect::<Vec<_>>());
+}

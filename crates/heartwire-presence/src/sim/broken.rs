@@ -22,8 +22,6 @@ pub(super) enum Broken {
     ReapsAtOnce,
     /// It never reaps another node.
     NeverReaps,
-    /// It takes the end of an older session for that of the newest.
-    TakesAnyEnd,
     /// It never tells that a name is offline.
     NeverTellsOffline,
     /// It does not tell that a client is back with a newer session.
@@ -39,7 +37,7 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::ForgetsUnanswered,
         Self::IgnoresTakeovers,
         Self::EndsNewer,
@@ -48,7 +46,6 @@ impl Broken {
         Self::NeverRenews,
         Self::ReapsAtOnce,
         Self::NeverReaps,
-        Self::TakesAnyEnd,
         Self::NeverTellsOffline,
         Self::ForgetsReplaced,
         Self::ClaimsTheFuture,

@@ -6,7 +6,7 @@ use super::broken::Broken;
 use super::faults::{MS, SECOND};
 use super::machine::instant;
 use super::world::{Event, Todo, World};
-use crate::store::{Answer, Call, Command, StreamId};
+use crate::store::{Answer, Call, StreamId};
 
 /// After how long a call is given up.
 const CALL_TIMEOUT: u64 = 2 * SECOND;
@@ -85,12 +85,12 @@ impl World {
         let it = &mut self.machines[machine];
         let id = it.node.id().clone();
         let after = match it.read.take() {
-            Some((of, server, after)) if of == id && server == self.server => after,
+            Some((of, after)) if of == id => after,
             _ => StreamId::default(),
         };
         let commands = self.store.commands_after(&id, after);
         let last = commands.last().map_or(after, |(last, _)| *last);
-        it.read = Some((id, self.server, last));
+        it.read = Some((id, last));
         for (_, command) in commands {
             let command = match self.broken {
                 Some(broken) => broken.command(command),
@@ -98,13 +98,9 @@ impl World {
             };
             if let Some(command) = command {
                 self.trace(|| format!("node-{machine} reads {command:?}"));
-                self.command(machine, &command);
+                self.machines[machine].command(self.now, &command);
             }
         }
-    }
-
-    pub(super) fn command(&mut self, machine: usize, command: &Command) {
-        self.machines[machine].node.command(instant(self.now), command);
     }
 
     pub(super) fn answered(&mut self, machine: usize, number: u64, answer: Result<Answer, ()>) {

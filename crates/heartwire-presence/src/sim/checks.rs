@@ -8,13 +8,14 @@ use super::clients::At;
 use super::faults::SECOND;
 use super::machine::Machine;
 use super::world::World;
-use crate::Kind;
-use crate::node::{COMPARE, COMPARE_AGAIN, lost_within};
+use crate::node::{COMPARE, COMPARE_AGAIN};
 use crate::store::model::Model;
 use crate::store::{LEASE, Told};
+use crate::{Config, Entry, Kind};
 
-/// How long a connection that is lost, a verdict and a return of a client take at most.
-const CLIENTS: u64 = 30 * SECOND;
+/// How long a connection that is lost, a verdict and a return of a client take at most, and how long
+/// the end of a session is held back.
+const CLIENTS: u64 = 60 * SECOND;
 /// How long idle nodes are watched then.
 pub(super) const IDLE: u64 = 30 * SECOND;
 /// Two nodes that have contact have sessions of one name for this long at most: one renewal, by
@@ -24,12 +25,19 @@ const DOUBLE: u64 = 8 * SECOND;
 const CLOCKS: u64 = SECOND / 2;
 /// After faults and changes have ended, presence is the truth within this time.
 pub(super) fn settles() -> u64 {
-    CLIENTS + micros(lost_within(LEASE)) + compares()
+    CLIENTS + lost_within() + compares()
 }
 
 /// For so long after the store lost what it had, a node does not know what that was.
 fn resets() -> u64 {
     compares() + DOUBLE
+}
+
+/// The names of a dead node are offline within the time that is printed, if another one has contact
+/// all the time, and calls take theirs.
+fn lost_within() -> u64 {
+    let config = Config::new("node".parse().unwrap());
+    micros(config.node_lost_bound(0)) + 2 * SECOND
 }
 
 /// Within this time a difference is found, and put right.
@@ -63,6 +71,8 @@ pub(super) struct Checks {
     double_since: Vec<Option<u64>>,
     /// Since when a node that has contact knows better than the store.
     late_since: Vec<Option<u64>>,
+    /// Since when a name is online on a node that is dead.
+    lost_since: Vec<Option<u64>>,
     writes: Option<(u64, Vec<(u64, u64)>)>,
     settled_at: Option<u64>,
 }
@@ -81,6 +91,7 @@ impl Checks {
             said: BTreeMap::new(),
             double_since: vec![None; clients],
             late_since: vec![None; clients],
+            lost_since: vec![None; clients],
             writes: None,
             settled_at: None,
         }
@@ -113,6 +124,7 @@ impl World {
             self.check_memory()?;
             self.check_doubles()?;
             self.check_late()?;
+            self.check_lost()?;
             self.check_idle()?;
         }
         Ok(())
@@ -159,9 +171,16 @@ impl World {
                 }
                 Kind::Online if entry.epoch <= last && !self.checks.clock_stepped => {
                     self.seen.revenants += 1;
+                    self.trace(|| format!("older than {last}: {change:?}"));
                 }
                 Kind::Moved => self.seen.moved += 1,
                 Kind::Online | Kind::Offline => {}
+            }
+            let is_lost = change.reason.as_deref() == Some("node_lost");
+            let is_well =
+                |it: &&Machine| *it.node.id() == change.entry.node && it.is_well(self.now);
+            if is_lost && self.machines.iter().any(|it| is_well(&it)) {
+                return Err(self.breach(format!("its node is well: {change:?}")));
             }
             if change.kind != Kind::Offline || self.checks.is_reset(self.now) {
                 continue;
@@ -255,6 +274,29 @@ impl World {
             let is_told = session == Some(&*at.session.to_string());
             is_there && machine.has_contact(self.now, 0) && !is_told
         })
+    }
+
+    /// The names of a node that is dead are soon offline.
+    fn check_lost(&mut self) -> Result<(), Breach> {
+        let contacts = self.machines.iter().filter(|it| it.has_contact(self.now, 0));
+        let contact = contacts.filter_map(|it| it.contact_since).min();
+        for client in 0..self.clients.len() {
+            let entry = self.store.entries.get(&self.clients[client].name);
+            let is_dead = |entry: &&Entry| {
+                !self.machines.iter().any(|it| it.is_up && *it.node.id() == entry.node)
+            };
+            let (Some(entry), Some(contact)) = (entry.filter(is_dead), contact) else {
+                self.checks.lost_since[client] = None;
+                continue;
+            };
+            let since = *self.checks.lost_since[client].get_or_insert(self.now);
+            let long = self.now - since.max(contact);
+            self.seen.lost_ms = self.seen.lost_ms.max(long / 1_000);
+            if long > lost_within() && !self.checks.clock_stepped && self.is_store_up {
+                return Err(self.breach(format!("for {long} µs no node found it lost: {entry:?}")));
+            }
+        }
+        Ok(())
     }
 
     fn check_idle(&mut self) -> Result<(), Breach> {

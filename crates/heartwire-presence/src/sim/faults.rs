@@ -1,9 +1,12 @@
 //! What goes wrong in a run, drawn from its seed.
 
+use core::time::Duration;
+
 use fastrand::Rng;
 
 use super::clients::At;
 use super::world::{Event, Todo, Why, World};
+use crate::outgoing::Settings;
 use crate::store::Call;
 use crate::store::model::Model;
 
@@ -61,7 +64,7 @@ pub(super) struct Plan {
     /// How many in a thousand calls arrive long after they were given up.
     pub(super) late: u64,
     /// How long ends are held back.
-    pub(super) hold: u64,
+    pub(super) settings: Settings,
     /// How often a client does something.
     pub(super) act_every: u64,
     pub(super) clock_errors: Vec<i64>,
@@ -84,7 +87,11 @@ impl Plan {
             latency: [(100, 400), (MS, MS), (5 * MS, 30 * MS), (50 * MS, 200 * MS)][rng.usize(..4)],
             lost: [0, 0, 5, 50][rng.usize(..4)],
             late: [0, 0, 10][rng.usize(..3)],
-            hold: [0, 0, 2 * SECOND, 10 * SECOND][rng.usize(..4)],
+            settings: Settings {
+                offline_after: Duration::from_secs([0, 0, 2, 10][rng.usize(..4)]),
+                hold: [None, Some(Duration::from_secs(20))][rng.usize(..2)],
+                ..Settings::default()
+            },
             act_every: [SECOND / 5, SECOND, 5 * SECOND, 20 * SECOND][rng.usize(..4)],
             clock_errors,
             corrects_at: if rng.u8(..4) == 0 { rng.u64(..calm_at) } else { 0 },

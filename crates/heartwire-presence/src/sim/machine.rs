@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use heartwire::Reason;
 use heartwire::server::SessionId;
 use heartwire_core::Instant;
 
 use super::broken::Broken;
-use super::faults::Plan;
+use super::faults::{Plan, SECOND};
 use super::world::START;
-use crate::node::{End, Node};
+use crate::node::Node;
+use crate::outgoing::{News, Out, Outgoing, Settings};
 use crate::session::{Passed, Session};
-use crate::store::{Call, StreamId};
+use crate::store::{Call, Command, StreamId};
 use crate::{NodeId, NodeName};
 
 /// A session on this machine's server.
@@ -29,8 +31,10 @@ pub(super) struct Machine {
     pub(super) node: Node,
     pub(super) sessions: BTreeMap<SessionId, Live>,
     pub(super) by_name: BTreeMap<Box<str>, SessionId>,
-    /// Ends that are held back, as the gate does.
-    held: BTreeMap<Box<str>, Session>,
+    outgoing: Outgoing,
+    /// Sessions whose end that holds back.
+    held: BTreeMap<Box<str>, SessionId>,
+    settings: Settings,
     last_slot: u64,
     last_epoch: u64,
     /// By how much its clock is wrong, and by how much that was corrected; in microseconds.
@@ -44,10 +48,12 @@ pub(super) struct Machine {
     pub(super) is_closing: bool,
     pub(super) is_cut: bool,
     pub(super) stopped_until: Option<u64>,
+    /// Since when it has been neither stopped nor cut from the store.
+    pub(super) well_since: u64,
     /// Since when every call had its answer.
     pub(super) contact_since: Option<u64>,
-    /// How far the commands to an id were read, on a server.
-    pub(super) read: Option<(NodeId, u64, StreamId)>,
+    /// How far the commands to an id were read.
+    pub(super) read: Option<(NodeId, StreamId)>,
     pub(super) wakes_at: Option<u64>,
     pub(super) writes: u64,
     broken: Option<Broken>,
@@ -57,9 +63,16 @@ pub(super) fn instant(at: u64) -> Instant {
     Instant::from_nanos(at * 1_000)
 }
 
+fn name(number: usize) -> NodeName {
+    format!("node-{number}").parse().unwrap()
+}
+
 fn node(number: usize, seed: u64, at: u64) -> Node {
-    let name: NodeName = format!("node-{number}").parse().unwrap();
-    Node::new(instant(at), name, "".into(), seed)
+    Node::new(instant(at), name(number), "".into(), seed)
+}
+
+fn outgoing(number: usize, settings: Settings, at: u64) -> Outgoing {
+    Outgoing::new(settings, &name(number), instant(at))
 }
 
 impl Machine {
@@ -70,6 +83,8 @@ impl Machine {
             node: node(number, plan.seed ^ 0x5eed, 0),
             sessions: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            outgoing: outgoing(number, plan.settings, 0),
+            settings: plan.settings,
             held: BTreeMap::new(),
             last_slot: 0,
             last_epoch: 0,
@@ -82,6 +97,7 @@ impl Machine {
             is_closing: false,
             is_cut: false,
             stopped_until: None,
+            well_since: 0,
             contact_since: None,
             read: None,
             wakes_at: None,
@@ -103,8 +119,9 @@ impl Machine {
 
     /// Another process of the same name.
     pub(super) fn start(&mut self, at: u64, seed: u64) {
-        self.is_up = true;
+        (self.is_up, self.well_since) = (true, at);
         self.node = node(self.number, seed, at);
+        self.outgoing = outgoing(self.number, self.settings, at);
         (self.last_epoch, self.correction, self.read, self.wakes_at) = (0, 0, None, None);
     }
 
@@ -117,6 +134,12 @@ impl Machine {
     pub(super) fn has_contact(&self, now: u64, long: u64) -> bool {
         let runs = self.is_up && self.stopped_until.is_none();
         runs && self.contact_since.is_some_and(|since| now.saturating_sub(since) >= long)
+    }
+
+    /// Whether other nodes are wrong to take it for dead.
+    pub(super) fn is_well(&self, now: u64) -> bool {
+        let is_apart = self.stopped_until.is_some() || self.is_cut;
+        self.accepts() && !is_apart && now - self.well_since > 10 * SECOND
     }
 
     /// What its clock shows without the correction.
@@ -143,75 +166,75 @@ impl Machine {
             peer: "127.0.0.1:1".parse().unwrap(),
             instance: instance.try_into().ok(),
         };
+        let older = self.by_name.get(name).copied();
+        let older = older.and_then(|older| self.end(at, older, Reason::TakenOver));
+        self.held.remove(name);
         self.sessions.insert(id, Live { session: session.clone(), client });
-        let older = self.by_name.insert(name.into(), id);
-        let passed = match self.held.remove(name) {
-            Some(_) if self.broken == Some(Broken::ForgetsReplaced) => None,
-            Some(_) => Some(Passed::Replaced(session)),
-            None => Some(Passed::Online(session)),
-        };
-        if let Some(passed) = passed {
-            self.node.passed(instant(at), passed);
-        }
-        let older = older.and_then(|id| self.sessions.remove(&id));
-        if let Some(older) = &older {
-            self.pass(at, older.session.clone(), "taken_over");
+        self.by_name.insert(name.into(), id);
+        match self.outgoing.handle(instant(at), 0, News::Online(session)) {
+            Some(Passed::Replaced(_)) if self.broken == Some(Broken::ForgetsReplaced) => {}
+            passed => passed.into_iter().for_each(|it| self.node.passed(instant(at), it)),
         }
         (id, older)
     }
 
-    /// A session ends. Returns whether its end is held back.
-    pub(super) fn end(
-        &mut self,
-        at: u64,
-        id: SessionId,
-        reason: &'static str,
-        is_held: bool,
-    ) -> Option<Live> {
+    /// A session ends.
+    pub(super) fn end(&mut self, at: u64, id: SessionId, reason: Reason) -> Option<Live> {
         let live = self.sessions.remove(&id)?;
-        if self.by_name.get(&live.session.name) == Some(&id) {
-            self.by_name.remove(&live.session.name);
+        let name = &live.session.name;
+        if self.by_name.get(name) == Some(&id) {
+            self.by_name.remove(name);
         }
-        if is_held {
-            self.held.insert(live.session.name.clone(), live.session.clone());
-        } else {
-            self.pass(at, live.session.clone(), reason);
-        }
+        self.held.insert(name.clone(), id);
+        let passed = self.outgoing.handle(instant(at), 0, News::Offline { id, reason });
+        passed.into_iter().for_each(|it| self.node.passed(instant(at), it));
         Some(live)
     }
 
-    /// An end was held back long enough.
-    pub(super) fn release(&mut self, at: u64, name: &str, id: SessionId) {
-        if self.held.get(name).is_some_and(|held| held.id == id) {
-            let session = self.held.remove(name).unwrap();
-            self.pass(at, session, "dead");
+    /// Tells the node what was held back long enough. Returns when there is more.
+    pub(super) fn tell_due(&mut self, at: u64) -> Option<u64> {
+        while let Some(out) = self.outgoing.poll(instant(at), START + at) {
+            match out {
+                Out::Passed(passed) => self.pass(at, passed),
+                Out::Incident(_) => self.node.tell("incident", "{}".into()),
+                Out::IncidentOver(_) => self.node.tell("incident_over", "{}".into()),
+            }
         }
+        self.outgoing.deadline().map(|at| at.as_nanos().div_ceil(1_000))
     }
 
-    fn pass(&mut self, at: u64, mut session: Session, reason: &'static str) {
-        if self.broken == Some(Broken::TakesAnyEnd)
-            && let Some(newest) = self.by_name.get(&session.name)
+    fn pass(&mut self, at: u64, passed: Passed) {
+        if let Passed::Offline { session, .. } = &passed
+            && self.held.get(&session.name) == Some(&session.id)
         {
-            session.id = *newest;
+            self.held.remove(&session.name);
         }
-        self.node.passed(instant(at), Passed::Offline { session, reason, incident: None });
+        self.node.passed(instant(at), passed);
     }
 
-    /// The node says that a session is to end.
-    pub(super) fn obey(&mut self, at: u64, end: End) -> Option<Live> {
-        self.end(at, end.session, "taken_over", false)
+    /// Another node, or an operator, wants something.
+    pub(super) fn command(&mut self, at: u64, command: &Command) {
+        if let Command::TakenOver { name, epoch, .. } = command {
+            self.outgoing.moved(instant(at), name, *epoch);
+        }
+        self.node.command(instant(at), command);
+    }
+
+    /// The process is to end.
+    pub(super) fn close(&mut self, at: u64) {
+        self.outgoing.close(instant(at));
+        self.node.close();
     }
 
     /// Whether the name is online here with this session, as far as is told.
     pub(super) fn tells(&self, name: &str, session: Option<&str>) -> bool {
-        let held = self.held.get(name).map(|held| held.id);
-        let ids = self.by_name.get(name).copied().into_iter().chain(held);
+        let ids = self.by_name.get(name).into_iter().chain(self.held.get(name));
         ids.map(|id| id.to_string()).any(|id| session == Some(&id))
     }
 
     /// The most that the node may keep in memory.
     pub(super) fn most_kept(&self) -> usize {
         let stored = usize::try_from(self.node.digest().0).unwrap();
-        self.sessions.len() + self.held.len() + stored + self.node.unanswered()
+        self.sessions.len() + self.outgoing.counts().held + stored + self.node.unanswered()
     }
 }

@@ -40,6 +40,8 @@ struct Seen {
     double_ms: u64,
     /// The longest time, in milliseconds, that a node with contact knew better than the store.
     late_ms: u64,
+    /// The longest time, in milliseconds, that a name was online on a dead node.
+    lost_ms: u64,
     /// The longest time, in milliseconds, after the last fault, until presence was the truth.
     settled_ms: u64,
 }
@@ -59,6 +61,7 @@ impl AddAssign for Seen {
         self.revenants += other.revenants;
         self.double_ms = self.double_ms.max(other.double_ms);
         self.late_ms = self.late_ms.max(other.late_ms);
+        self.lost_ms = self.lost_ms.max(other.lost_ms);
         self.settled_ms = self.settled_ms.max(other.settled_ms);
     }
 }
@@ -124,7 +127,7 @@ fn presence_is_the_truth_after_every_interleaving_of_faults() {
 #[test]
 fn broken_nodes_are_found() {
     for broken in Broken::ALL {
-        let found = (0..SEEDS).find_map(|seed| run(seed, Some(broken), false).err());
+        let found = (0..10 * SEEDS).find_map(|seed| run(seed, Some(broken), false).err());
         let found = found.unwrap_or_else(|| panic!("{broken:?} was not found"));
         println!("{broken:?}: {found}");
     }

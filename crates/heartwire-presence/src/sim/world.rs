@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BinaryHeap;
 
 use fastrand::Rng;
+use heartwire::Reason;
 use heartwire::server::SessionId;
 
 use super::broken::Broken;
@@ -52,8 +53,6 @@ pub(super) enum Todo {
     Verdict(SessionId),
     /// The goodbye of a client.
     Goodbye(SessionId),
-    /// An end was held back long enough.
-    Release(Box<str>, SessionId),
     Close,
     Kill,
     Correct,
@@ -249,7 +248,10 @@ impl World {
                 self.trace(|| "the store is up".into());
                 self.is_store_up = true;
             }
-            Event::Uncut(machine) => self.machines[machine].is_cut = false,
+            Event::Uncut(machine) => {
+                self.machines[machine].is_cut = false;
+                self.machines[machine].well_since = self.now;
+            }
             Event::Tick => {
                 self.checks.is_tick = true;
                 if self.is_store_up && self.rng.u8(..10) == 0 {
@@ -279,7 +281,8 @@ impl World {
             if self.now < until {
                 return self.at(until, Event::Machine(machine, life, todo));
             }
-            it.stopped_until = None;
+            (it.stopped_until, it.contact_since) = (None, None);
+            it.well_since = self.now;
         }
         let now = instant(self.now);
         let reaches_store = self.reaches_store(machine);
@@ -312,16 +315,15 @@ impl World {
             }
             Todo::Disconnected => self.disconnect(machine),
             Todo::Read => self.read(machine),
-            Todo::Verdict(session) => self.end(machine, session, "dead", true),
-            Todo::Goodbye(session) => self.end(machine, session, "bye", true),
-            Todo::Release(name, session) => it.release(self.now, &name, session),
+            Todo::Verdict(session) => self.end(machine, session, Reason::Reset),
+            Todo::Goodbye(session) => self.end(machine, session, Reason::Done),
             Todo::Close => {
                 it.is_closing = true;
                 let sessions: Vec<_> = it.sessions.keys().copied().collect();
                 for session in sessions {
-                    self.end(machine, session, "shutdown", false);
+                    self.end(machine, session, Reason::Shutdown);
                 }
-                self.machines[machine].node.close();
+                self.machines[machine].close(self.now);
                 self.for_machine(self.now + 5 * SECOND, machine, Todo::Kill);
             }
             Todo::Kill => return self.kill(machine),
@@ -333,6 +335,7 @@ impl World {
     pub(super) fn poll(&mut self, machine: usize) {
         loop {
             let it = &mut self.machines[machine];
+            let due = it.tell_due(self.now);
             let next = it.node.poll(instant(self.now));
             if let Some(time) = it.node.store_time(instant(self.now))
                 && self.now >= it.corrects_at
@@ -359,9 +362,10 @@ impl World {
             if next.is_closed {
                 return self.kill(machine);
             }
-            if let Some(at) = next.wait_until {
+            let wait_until = next.wait_until.map(|at| at.as_nanos().div_ceil(1_000));
+            if let Some(at) = wait_until.into_iter().chain(due).min() {
                 // A driver that is woken in the past would spin.
-                let at = (at.as_nanos().div_ceil(1_000)).max(self.now + 1);
+                let at = at.max(self.now + 1);
                 if self.machines[machine].wakes_at.is_none_or(|wakes_at| at < wakes_at) {
                     self.machines[machine].wakes_at = Some(at);
                     self.for_machine(at, machine, Todo::Poll);
@@ -374,34 +378,21 @@ impl World {
     }
 
     /// The server of a machine ends a session.
-    pub(super) fn end(
-        &mut self,
-        machine: usize,
-        session: SessionId,
-        reason: &'static str,
-        can_hold: bool,
-    ) {
-        let is_held = can_hold && self.plan.hold > 0;
-        let it = &mut self.machines[machine];
-        let Some(live) = it.end(self.now, session, reason, is_held) else { return };
-        if is_held {
-            let at = self.now + self.plan.hold;
-            self.for_machine(at, machine, Todo::Release(live.session.name.clone(), session));
-        }
+    pub(super) fn end(&mut self, machine: usize, session: SessionId, reason: Reason) {
+        let Some(live) = self.machines[machine].end(self.now, session, reason) else { return };
         self.tell_client(machine, &live, Why::Lost);
     }
 
     /// The node of a machine has its server end a session.
     pub(super) fn obey(&mut self, machine: usize, end: End) {
         self.trace(|| format!("node-{machine} ends {end:?}"));
-        let Some(live) = self.machines[machine].obey(self.now, end) else { return };
-        let why = match end.why {
-            Ended::TakenOver { same_client } => {
-                self.seen.takeovers += 1;
-                Why::TakenOver(same_client)
-            }
-            Ended::Kicked => Why::Kicked,
+        let (reason, why) = match end.why {
+            Ended::TakenOver { same_client } => (Reason::TakenOver, Why::TakenOver(same_client)),
+            Ended::Kicked => (Reason::Kicked, Why::Kicked),
         };
+        let ended = self.machines[machine].end(self.now, end.session, reason);
+        let Some(live) = ended else { return };
+        self.seen.takeovers += u64::from(why != Why::Kicked);
         self.tell_client(machine, &live, why);
     }
 }

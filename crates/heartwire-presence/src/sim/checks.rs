@@ -13,8 +13,8 @@ use crate::store::model::Model;
 use crate::store::{LEASE, Told};
 use crate::{Config, Entry, Kind};
 
-/// How long a connection that is lost, a verdict and a return of a client take at most, and how long
-/// the end of a session is held back.
+/// How long a lost connection, a verdict and a client's return take at most, and how long the end
+/// of a session is held back.
 const CLIENTS: u64 = 60 * SECOND;
 /// How long idle nodes are watched then.
 pub(super) const IDLE: u64 = 30 * SECOND;

@@ -22,8 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug, Serialize)]
 struct Kicked<'a> {
     name: &'a str,
-    /// The node that was told.
-    node: &'a str,
+    /// The node that was told; none if the name's node is dead.
+    node: Option<&'a str>,
     ended: bool,
     /// Whether the name is online, maybe with a newer session.
     online: bool,
@@ -32,6 +32,9 @@ struct Kicked<'a> {
 impl fmt::Display for Kicked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, node, ended, online } = self;
+        let Some(node) = node else {
+            return write!(f, "the node of {name:?} is dead: others tell it offline soon");
+        };
         match (ended, online) {
             (true, false) => write!(f, "the session of {name:?} has ended"),
             (true, true) => write!(f, "the session of {name:?} has ended; it is online again"),
@@ -47,11 +50,12 @@ impl fmt::Display for Kicked<'_> {
 pub(super) async fn kick(args: &NameArgs) -> anyhow::Result<Exit> {
     let (name, redis) = (&*args.name, &args.redis);
     let mut directory = connect(redis).await?;
-    let before = directory.get(name).await.map_err(failed)?;
-    let told = directory.kick(name).await.map_err(failed)?;
-    let (Some(before), Some(node)) = (before, told) else {
-        // Its node is dead, and it goes offline with it.
+    let Some(before) = directory.get(name).await.map_err(failed)? else {
         print(&Found::new(name, None), redis)?;
+        return Ok(Exit::Failure);
+    };
+    let Some(node) = directory.kick(name).await.map_err(failed)? else {
+        print(&Kicked { name, node: None, ended: false, online: true }, redis)?;
         return Ok(Exit::Failure);
     };
     if redis.format.format() == Format::Text {
@@ -66,6 +70,6 @@ pub(super) async fn kick(args: &NameArgs) -> anyhow::Result<Exit> {
         }
         sleep(LOOK_EVERY).await;
     };
-    print(&Kicked { name, node: node.as_str(), ended, online }, redis)?;
+    print(&Kicked { name, node: Some(node.as_str()), ended, online }, redis)?;
     Ok(if ended { Exit::Success } else { Exit::Failure })
 }

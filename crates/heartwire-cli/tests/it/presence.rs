@@ -115,7 +115,8 @@ fn kick_says_whom_it_has_told_and_whether_the_session_has_ended() {
     let kick = ["presence", "kick", "door", "--presence", &url];
     expect(&run(&kick), 1, "\"door\" is offline\n");
     put(&redis, "door", 7);
-    expect(&run(&kick), 1, "\"door\" is offline\n");
+    let dead = "the node of \"door\" is dead: others tell it offline soon\n";
+    expect(&run(&kick), 1, dead);
     redis.ask(&["ZADD", "{hw}:nodes", "99999999999999", "eu-1.00000001"]);
     let told = "told eu-1.00000001 to end the session of \"door\"\n";
     let idle = "eu-1.00000001 has not ended it within 2s: it will when it reads that, if it is \

@@ -1,73 +1,99 @@
-//! Against a real Redis, with records and changes as nodes write them.
+//! Against a real Redis, written by the scripts of nodes.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 
 use heartwire_testkit::{PATIENCE, RedisServer};
-use redis::aio::MultiplexedConnection;
-use redis::{Client, Script};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::{Directory, Kind};
+use crate::store::{Answer, Call, Op, Store};
+use crate::{Directory, Kind, NodeId};
 
-/// What a node writes of a change, in one script as it does.
-const WRITE: &str = r"
-    if ARGV[2] == '' then redis.call('HDEL', KEYS[1], ARGV[1])
-    else redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-    if ARGV[3] ~= '' then
-      redis.call('XADD', KEYS[2], '*', 'k', ARGV[3], 'n', ARGV[4], 'd', ARGV[5])
-    end
-";
-
-/// Plays nodes.
+/// Plays three nodes.
 struct Nodes {
-    connection: MultiplexedConnection,
-    write: Script,
-    /// The truth: the node and the epoch of each name.
-    online: BTreeMap<String, (u64, u64)>,
-    epoch: u64,
+    store: Store,
+    /// The truth: the node of each name.
+    online: BTreeMap<String, u64>,
+    /// Counts calls; the epochs of sessions as well.
+    number: u64,
+}
+
+fn node(number: u64) -> NodeId {
+    NodeId::from_stored(&format!("n.{number:08x}"))
 }
 
 impl Nodes {
     async fn new(redis: &RedisServer) -> Self {
-        let client = Client::open(redis.url()).unwrap();
-        let connection = client.get_multiplexed_async_connection().await.unwrap();
-        redis.ask(&["SET", "{hw}:gen", "one"]);
-        Self { connection, write: Script::new(WRITE), online: BTreeMap::new(), epoch: 1_000 }
+        let (store, _) = Store::connect(&redis.url().parse().unwrap()).await.unwrap();
+        let nodes = Self { store, online: BTreeMap::new(), number: 1_000 };
+        nodes.join().await;
+        nodes
     }
 
-    /// Puts a name online on a node, or takes it offline.
-    async fn change(&mut self, name: &str, node: Option<u64>) {
-        self.epoch += 1;
-        let before = self.online.get(name).copied();
-        let (kind, number) = match (before, node) {
-            (None, None) => return,
-            (None, Some(_)) => ("online", node),
-            // The same client, connected anew: nothing is told.
-            (Some((at, _)), Some(node)) if at == node => ("", Some(at)),
-            (Some(_), Some(_)) => ("moved", node),
-            (Some((at, _)), None) => ("offline", Some(at)),
-        };
-        let epoch = if node.is_some() { self.epoch } else { before.unwrap().1 };
-        let (of, session) = (format!("n.{:08x}", number.unwrap()), format!("0-{epoch}-1"));
-        let record = format!("{epoch} {of} {session} 5 - 192.0.2.7:9");
-        let record = node.map_or("", |_| &record);
-        let detail = serde_json::json!({
-            "name": name, "epoch": epoch, "node": of, "session": session, "since": 5, "peer": "p",
-        });
-        let mut call = self.write.prepare_invoke();
-        call.key("{hw}:p").key("{hw}:ev").arg(name).arg(record).arg(kind).arg(self.epoch);
-        call.arg(detail.to_string()).invoke_async::<()>(&mut self.connection).await.unwrap();
-        match node {
-            Some(node) => drop(self.online.insert(name.to_owned(), (node, epoch))),
-            None => drop(self.online.remove(name)),
+    async fn join(&self) {
+        for number in 0..3 {
+            let answer = self.call(Call::Join { node: node(number), address: "".into() }).await;
+            assert!(matches!(answer, Answer::Leased { .. }), "{answer:?}");
         }
     }
 
+    async fn call(&self, call: Call) -> Answer {
+        self.store.call(&call).await.unwrap()
+    }
+
+    /// Puts a name online on a node, or takes it offline.
+    async fn change(&mut self, name: &str, to: Option<u64>) {
+        let Some(at) = to.or(self.online.get(name).copied()) else { return };
+        self.number += 1;
+        let (number, name) = (self.number, Box::from(name));
+        let op = match to {
+            Some(_) => self.online(name, at),
+            None => {
+                self.online.remove(&*name);
+                Op::Offline { name, epoch: number, reason: "dead".into(), incident: None }
+            }
+        };
+        self.apply(at, vec![op]).await;
+    }
+
+    /// Puts many names online, on each of the nodes.
+    async fn announce(&mut self, names: u64) {
+        for at in 0..3 {
+            let names: Vec<_> = (0..names).filter(|name| name % 3 == at).collect();
+            for names in names.chunks(200) {
+                self.number += 1;
+                let ops = names.iter().map(|name| self.online(format!("name {name}").into(), at));
+                let ops = ops.collect();
+                self.apply(at, ops).await;
+            }
+        }
+    }
+
+    fn online(&mut self, name: Box<str>, at: u64) -> Op {
+        self.online.insert(name.to_string(), at);
+        let (session, peer) = (format!("0-{}-1", self.number).into(), "192.0.2.7:9".into());
+        Op::Online { name, epoch: self.number, session, instance: None, peer }
+    }
+
+    async fn apply(&self, at: u64, ops: Vec<Op>) {
+        let answer = self.call(Call::Apply { node: node(at), number: self.number, ops }).await;
+        assert!(matches!(answer, Answer::Applied(_)), "{answer:?}");
+    }
+
+    /// A node dies, and others tell its names offline.
+    async fn lose(&mut self, lost: u64) {
+        self.call(Call::Leave { node: node(lost) }).await;
+        while let Answer::Reaped { left: 1.., wait, .. } =
+            self.call(Call::Reap { node: node(lost), most: 500 }).await
+        {
+            sleep(wait).await;
+        }
+        self.online.retain(|_, at| *at != lost);
+    }
+
     fn truth(&self) -> BTreeMap<String, String> {
-        let node = |node| format!("n.{node:08x}");
-        self.online.iter().map(|(name, (at, _))| (name.clone(), node(at))).collect()
+        self.online.iter().map(|(name, at)| (name.clone(), node(*at).to_string())).collect()
     }
 }
 
@@ -129,19 +155,18 @@ async fn change(reader: &mut Reader) -> (Kind, String) {
 async fn snapshot_and_changes_come_to_what_redis_has_while_thousands_of_names_change() {
     let Some(redis) = RedisServer::start(&[]) else { return };
     let mut nodes = Nodes::new(&redis).await;
-    for name in 0..3_000_u64 {
-        nodes.change(&format!("name {name}"), Some(name % 3)).await;
-    }
+    nodes.announce(3_000).await;
     let mut random = fastrand::Rng::with_seed(7);
     let mut readers = Vec::new();
-    for round in 0..6_000 {
-        if round % 600 == 0 {
+    for round in 0..3_000 {
+        if round % 300 == 0 {
             readers.push(tokio::spawn(read_all(reader(&redis).await)));
         }
         let name = format!("name {}", random.u64(0..4_000));
         // On the same node, on another one, or offline.
         nodes.change(&name, [Some(0), Some(1), Some(2), None][random.usize(0..4)]).await;
     }
+    nodes.lose(2).await;
     nodes.change("last", Some(0)).await;
     for (number, reader) in readers.into_iter().enumerate() {
         assert!(reader.await.unwrap() == nodes.truth(), "reader {number}");
@@ -173,8 +198,8 @@ async fn reader_takes_a_new_snapshot_where_changes_were_lost() {
 
     redis.ask(&["FLUSHALL"]);
     assert_eq!(snapshot(&mut reader).await, (Because::Emptied, vec![]));
-    redis.ask(&["SET", "{hw}:gen", "two"]);
     nodes.online.clear();
+    nodes.join().await;
     nodes.change("e", Some(1)).await;
     assert_eq!(snapshot(&mut reader).await, (Because::Emptied, vec!["e".to_owned()]));
 

@@ -104,9 +104,11 @@ impl Governor {
         }
     }
 
-    /// Whether an incident lasts.
-    pub(super) const fn has_incident(&self) -> bool {
-        self.incident.is_some()
+    /// Whether a client that is lost now is part of an incident. While that lets go of what it
+    /// held, none is: where clients are lost all the time, it would never be over.
+    pub(super) fn takes(&self, now: Instant) -> bool {
+        let until = |it: &Running| it.held_until.max(it.began.saturating_add(TELL_WITHIN));
+        self.incident.as_ref().is_some_and(|incident| now < until(incident))
     }
 
     /// A shard of this node was paused.

@@ -198,7 +198,7 @@ impl Outgoing {
             return self.gate.hold(Queue::Waiting, now.saturating_add(wait), held);
         }
         let due = now.saturating_add(self.settings.wait());
-        if governor.has_incident() {
+        if governor.takes(now) {
             governor.join(now, &held);
             self.gate.hold(Queue::Incident, due, held);
         } else {

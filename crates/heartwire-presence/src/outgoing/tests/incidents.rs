@@ -111,6 +111,24 @@ fn losses_that_go_on_delay_the_incident_by_ten_seconds() {
 }
 
 #[test]
+fn incident_ends_although_clients_are_lost_all_the_time() {
+    let (mut rig, sessions) = fleet(1_000);
+    for id in &sessions[..100] {
+        rig.offline(*id, dead());
+    }
+    offline_within(&mut rig, 50_000);
+    // A client each second, of which each waits for two: one is waiting always.
+    let mut others = vec![];
+    for id in &sessions[100..200] {
+        rig.offline(*id, dead());
+        others.extend(offline_within(&mut rig, 1_000).1);
+    }
+    let over: Vec<_> = others.iter().filter(|told| told.contains(" is over ")).collect();
+    assert_eq!(over, is_over("61.000", 110, 0, 110).iter().collect::<Vec<_>>(), "{others:?}");
+    assert_eq!(others.len(), 1 + 89, "those lost later are no part of it: {others:?}");
+}
+
+#[test]
 fn few_losses_are_no_incident_and_wait_two_seconds() {
     // 5 % of 1,000, and 19 of 100.
     for (names, lost) in [(1_000, 50), (100, 19)] {

@@ -223,7 +223,7 @@ impl Sink {
             }
             Out::Incident(incident) => {
                 self.incident = Some(incident.incident.clone());
-                tracing::warn!("{}", incident.text);
+                tracing::warn!("incident {}", incident.text);
                 let detail = serde_json::to_string(&incident);
                 ("incident", detail, PresenceEvent::Incident(incident))
             }

@@ -225,7 +225,7 @@ impl Governor {
         };
         let all = (hold + wait).as_secs_f64();
         let text = format!(
-            "incident {id}: {lost} of {of} clients were lost: {cause}; their offline events are \
+            "{id}: {lost} of {of} clients were lost: {cause}; their offline events are \
              {held}, and all told within {all:.1} s"
         );
         Some(Incident {

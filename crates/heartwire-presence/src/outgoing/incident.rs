@@ -79,7 +79,7 @@ pub struct Incident {
     /// When the last of them is told, if no name is back by then: microseconds since 1970. More
     /// names than `of`, lost meanwhile, make it later.
     pub released_by: u64,
-    /// The same in words.
+    /// The same in words, beginning with the id.
     pub text: Box<str>,
 }
 

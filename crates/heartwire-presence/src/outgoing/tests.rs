@@ -75,7 +75,7 @@ fn words(out: &Out) -> String {
             let of = incident.as_ref().map(|id| format!(" of {id}")).unwrap_or_default();
             format!("offline {}: {reason}{of}", session.name)
         }
-        Out::Incident(incident) => incident.text.to_string(),
+        Out::Incident(incident) => format!("incident {}", incident.text),
         Out::IncidentOver(over) => over.to_string(),
     }
 }

@@ -70,7 +70,6 @@ mod shared;
 #[cfg(test)]
 mod sim;
 mod status;
-#[allow(dead_code, unused_imports, reason = "the parts that use it come next")]
 mod store;
 
 pub use change::{Change, Entry, Kind};

@@ -9,8 +9,8 @@ use super::faults::SECOND;
 use super::machine::Machine;
 use super::world::World;
 use crate::node::{COMPARE, COMPARE_AGAIN};
-use crate::store::model::Model;
-use crate::store::{LEASE, Told};
+use crate::store::LEASE;
+use crate::store::model::{Model, Told};
 use crate::{Config, Entry, Kind};
 
 /// How long a lost connection, a verdict and a client's return take at most, and how long the end

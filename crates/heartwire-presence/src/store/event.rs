@@ -1,26 +1,8 @@
-//! What readers and hooks are told, and the ids of entries in streams of Redis.
+//! The ids of entries in streams of Redis.
 
 use core::fmt;
 use core::num::ParseIntError;
 use core::str::FromStr;
-
-use crate::Change;
-
-/// One entry of the stream that all changes are in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Presence changed.
-    Change(Change),
-    /// An incident began or is over.
-    Incident {
-        /// Orders it among the changes ([`Change::number`]).
-        number: u64,
-        /// `incident` or `incident_over`.
-        kind: Box<str>,
-        /// Its fields, as JSON.
-        detail: Box<str>,
-    },
-}
 
 /// The id of an entry in a stream: later ones have higher ids, also after Redis was emptied, or its
 /// clock stepped back a little.

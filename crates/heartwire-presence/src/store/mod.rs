@@ -16,15 +16,12 @@ mod setup;
 
 pub(crate) use call::{Answer, Call, Command, Op, Outcome};
 pub(crate) use connection::{Address, Commands, NotAnAddress, PATIENCE, Store, connect};
-pub(crate) use error::{StoreError, Unsuited};
-pub(crate) use event::{StreamId, Told};
-pub(crate) use setup::{Identity, Persistence, Setup};
+pub(crate) use error::StoreError;
+pub(crate) use event::StreamId;
+pub(crate) use setup::Setup;
 
 /// How long a node's lease runs. It is renewed each third of that.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
-
-/// The pause after a portion of a dead node's names was told offline.
-pub(crate) const REAP_PAUSE: Duration = Duration::from_millis(250);
 
 /// The length of a node's [digest](Answer::Digest) in bits: Lua's numbers are exact up to 53.
 const DIGEST_BITS: u32 = 40;

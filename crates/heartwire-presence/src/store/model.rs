@@ -6,14 +6,33 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Answer, Call, Command, LEASE, Op, Outcome, REAP_PAUSE, StreamId, Told, hash};
+use super::{Answer, Call, Command, LEASE, Op, Outcome, StreamId, hash};
 use crate::{Change, Entry, Kind, NodeId};
 
 #[cfg(test)]
 mod tests;
 
+/// The pause after a portion of a dead node's names was told offline.
+const REAP_PAUSE: Duration = Duration::from_millis(250);
+
 /// How many names one answer to [`Call::Names`] has: few, so that a test sees several portions.
 const NAMES_MAX: usize = 4;
+
+/// One entry of the stream that all changes are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Presence changed.
+    Change(Change),
+    /// An incident began or is over.
+    Incident {
+        /// Orders it among the changes ([`Change::number`]).
+        number: u64,
+        /// `incident` or `incident_over`.
+        kind: Box<str>,
+        /// Its fields, as JSON.
+        detail: Box<str>,
+    },
+}
 
 /// All that the store holds.
 #[derive(Clone, Debug, Default, PartialEq)]

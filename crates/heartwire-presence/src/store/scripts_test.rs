@@ -15,9 +15,9 @@ use redis::{Connection, FromRedisValue, Value};
 use serde_json::json;
 
 use super::connection::command;
-use super::model::{About, Model};
+use super::model::{About, Model, Told};
 use super::script::{Script, answer, script};
-use super::{Answer, Call, LEASE, Op, StreamId, Told};
+use super::{Answer, Call, LEASE, Op, StreamId};
 use crate::{Change, Entry, NodeId};
 
 /// How many sequences run in the suite.

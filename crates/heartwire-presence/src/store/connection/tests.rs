@@ -3,7 +3,9 @@ use std::time::Instant;
 use heartwire_testkit::RedisServer;
 use redis::Commands as _;
 
-use super::super::{Op, Outcome, Persistence, Unsuited};
+use super::super::error::Unsuited;
+use super::super::setup::Persistence;
+use super::super::{Op, Outcome};
 use super::*;
 
 /// What a user of Redis must be allowed to do, as `ACL SETUSER` takes it, beside the keys

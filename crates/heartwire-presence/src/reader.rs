@@ -1,6 +1,5 @@
 //! Who is online, and then every change of it.
 
-mod backoff;
 mod look;
 mod snapshot;
 mod stream;
@@ -10,11 +9,14 @@ use core::pin::Pin;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use heartwire_core::Backoff;
+use tokio::time;
+
 use crate::directory::{Link, RedisError};
+use crate::link::backoff;
 use crate::store::{Address, StreamId};
 use crate::{Change, Entry};
 
-use backoff::Backoff;
 use look::Origin;
 use snapshot::{Snapshot, Step};
 use stream::Batch;
@@ -94,7 +96,7 @@ impl Because {
 /// happens to Redis, and says what did:
 ///
 /// - Redis away, or a path that swallows packets: [`Reading::Disconnected`] within 5 s, then
-///   attempts after 0.1 s to 5 s, and [`Reading::Connected`].
+///   attempts after 2 s at most, and [`Reading::Connected`].
 /// - Redis emptied, restarted or failed over, or the reader further behind than the 1,000,000
 ///   changes that Redis keeps: a new [`Reading::Snapshot`].
 ///
@@ -142,7 +144,8 @@ impl Reader {
         let source = Source {
             address,
             link: None,
-            backoff: Backoff::default(),
+            backoff: backoff(),
+            rest: Duration::ZERO,
             is_away: false,
             stage: Stage::Begin(Because::First),
             ready: VecDeque::new(),
@@ -171,6 +174,8 @@ struct Source {
     address: Address,
     link: Option<Link>,
     backoff: Backoff,
+    /// Before the next attempt to connect.
+    rest: Duration,
     /// It was told that Redis is away.
     is_away: bool,
     stage: Stage,
@@ -196,7 +201,9 @@ impl Source {
     }
 
     async fn step(&mut self) -> Result<(), RedisError> {
-        self.backoff.rest().await;
+        if !self.rest.is_zero() {
+            time::sleep(core::mem::take(&mut self.rest)).await;
+        }
         if self.link.is_none() {
             self.link = Some(Link::open(&self.address).await?);
         }
@@ -229,7 +236,7 @@ impl Source {
 
     /// All that was to be read was read.
     fn succeed(&mut self) {
-        self.backoff.succeed();
+        self.backoff = backoff();
         if self.is_away {
             self.is_away = false;
             self.ready.push_back(Reading::Connected);
@@ -238,7 +245,7 @@ impl Source {
 
     fn fail(&mut self, error: RedisError) {
         self.link = None;
-        self.backoff.fail();
+        self.rest = self.backoff.next_wait();
         match &mut self.stage {
             // A place in Redis' table is that of one server.
             Stage::Snapshot(snapshot) => self.stage = Stage::Begin(snapshot.because()),

@@ -127,7 +127,8 @@ impl Link {
 
     async fn wait(&self, until: Option<Instant>) {
         let until = until.map_or(Duration::MAX, |at| self.shared.clock.until(at));
-        let most = if self.ends.is_empty() { Duration::MAX } else { END_AGAIN };
+        let is_busy = !self.ends.is_empty() && self.shared.server.get().is_some();
+        let most = if is_busy { END_AGAIN } else { Duration::MAX };
         tokio::select! {
             () = self.shared.node_changed.notified() => {}
             () = time::sleep(until.min(most)) => {}

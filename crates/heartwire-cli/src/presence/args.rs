@@ -1,6 +1,7 @@
 //! The options of `presence`.
 
 use clap::{Args, Subcommand};
+use heartwire::server::auth::valid_name;
 use heartwire_presence::Entry;
 
 use crate::options::FormatArgs;
@@ -101,10 +102,17 @@ pub(crate) struct RedisArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NameArgs {
     /// The name.
+    #[arg(value_parser = name)]
     pub(super) name: String,
 
     #[command(flatten)]
     pub(crate) redis: RedisArgs,
+}
+
+/// A name that no client can have is a mistake, and not offline.
+fn name(text: &str) -> Result<String, String> {
+    valid_name(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ pub struct Entry {
     pub session: Box<str>,
     /// Since when the name is online, on whichever node: microseconds since 1970.
     pub since: u64,
-    /// The client's address.
+    /// The client's address when its session began.
     pub peer: Box<str>,
     /// The client's instance, if it tells it: the same client on another node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,8 +68,9 @@ pub struct Change {
     /// The node that the client came from; only for [`Kind::Moved`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<NodeId>,
-    /// Why it is offline: the name of a [`Reason`](heartwire::Reason), such as `dead`, or
-    /// `node_lost` if its node has died. Only for [`Kind::Offline`].
+    /// Why it is offline: the name of a [`Reason`](heartwire::Reason), such as `dead`; `node_lost`
+    /// if its node has died; or `not_here` if Redis had it on a node that does not have it, as
+    /// after a failover. Only for [`Kind::Offline`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Box<str>>,
     /// The incident that it is part of, if there is one.

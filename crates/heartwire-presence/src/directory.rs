@@ -36,11 +36,11 @@ pub(crate) mod key {
     }
 }
 
-/// Who is online on all nodes, as Redis knows it: look-ups, lists, and
-/// commands of operators.
+/// Who is online on all nodes, as Redis knows it: look-ups, lists, and commands of operators.
 ///
 /// It is no node: it takes no lease, and changes nothing but what [`kick`](Self::kick) asks for.
-/// Each call has its answer within 5 s, or fails; the next one connects anew. A name's entry can be
+/// A call fails when Redis leaves one request without an answer for 5 s, or cannot be connected to
+/// within 2 s; the next one connects anew. A name's entry can be
 /// older than the truth by as much as its node's contact with Redis is: see the bounds in
 /// `docs/presence.md`.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ impl Observer {
 
     /// Observes an event of this shard, on its thread or behind a channel, in order. Only sessions
     /// with a name count, and of those only their beginning and their end: a session that is away
-    /// is online. It takes microseconds, and waits for nothing.
+    /// is online. It takes microseconds as a rule, and waits for neither Redis nor a hook. Where
+    /// many names are told at once, as in an incident, it can take milliseconds.
     pub fn observe<D>(&self, shard: usize, event: &Event<D>) {
         let Some(news) = News::of(event) else { return };
         if matches!(&news, News::Online(session) if session.epoch == 0) {

@@ -14,7 +14,7 @@ use crate::values::{SecretUrl, TimeOrOff, above_zero, duration, seconds, time_or
 #[command(next_help_heading = "Presence and hooks")]
 pub(crate) struct PresenceArgs {
     /// Share with other servers which names are online, through this Redis (6.2 or later) or
-    /// Valkey: redis://HOST:PORT/DB, rediss:// with TLS, or unix:///PATH.
+    /// Valkey: redis://HOST:PORT/DB, rediss:// with TLS, or redis+unix:///PATH.
     ///
     /// docs/presence.md describes it. While Redis does not answer, sessions go on, and changes
     /// wait. Other users of this machine can see a command line: put a URL with a password into

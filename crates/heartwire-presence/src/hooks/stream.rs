@@ -143,7 +143,11 @@ impl Dispatcher {
             match ended {
                 Ok(Ended::Closed) => return,
                 Ok(Ended::Lost) => tracing::info!("another node delivers to the hook"),
-                Err(error) => tracing::debug!(%error, "hooks wait for Redis"),
+                // The connection of the node tells that.
+                Err(error @ StoreError::Silent(_)) => {
+                    tracing::debug!(%error, "hooks wait for Redis");
+                }
+                Err(error) => tracing::warn!(%error, "hooks are not delivered"),
             }
             if self.is_closed_within(jittered(self.timing.tell)).await {
                 return;

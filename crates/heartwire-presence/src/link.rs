@@ -40,12 +40,17 @@ pub(crate) struct Link {
     lost: Option<(Instant, Discriminant<StoreError>)>,
     /// Which Redis it was the last time.
     server: Option<String>,
+    /// Since when the connection is there.
+    connected_at: Instant,
+    /// Redis has refused a call, or did not make sense, while it answered others.
+    is_refused: bool,
     /// Sessions that are to end.
     ends: Vec<End>,
 }
 
 impl Link {
     pub(crate) fn new(shared: Arc<Shared>, address: Address, lease: Duration) -> Self {
+        let connected_at = shared.clock.now();
         Self {
             shared,
             address,
@@ -53,6 +58,8 @@ impl Link {
             backoff: backoff(),
             lost: None,
             server: None,
+            connected_at,
+            is_refused: false,
             ends: Vec::new(),
         }
     }
@@ -64,7 +71,10 @@ impl Link {
             let error = match connected {
                 Ok((store, setup)) => match self.serve(&store.lease(self.lease), &setup).await {
                     Ok(()) => return self.shared.has_left.notify_one(),
-                    Err(error) => error,
+                    Err(error) => {
+                        self.is_refused |= !matches!(error, StoreError::Silent(_));
+                        error
+                    }
                 },
                 Err(error) => error,
             };
@@ -84,6 +94,7 @@ impl Link {
         if before.is_some_and(|before| before != server) {
             self.shared.is_other_redis.store(true, Relaxed);
         }
+        self.connected_at = self.shared.clock.now();
         self.shared.node(|node, now| node.connected(now, &server));
         loop {
             let Some(next) = self.shared.node(|node, now| node.poll(now)) else { return Ok(()) };
@@ -137,11 +148,10 @@ impl Link {
 
     /// Redis has answered.
     fn hear(&mut self) {
-        self.backoff = backoff();
-        if let Some((since, _)) = self.lost.take() {
-            let lost_for = self.shared.clock.now().saturating_since(since);
-            tracing::info!(?lost_for, "Redis answers again");
-            self.shared.tell(PresenceEvent::Back { lost_for });
+        // The call that it refused may be the next one.
+        let connected_for = self.shared.clock.now().saturating_since(self.connected_at);
+        if !self.is_refused || connected_for >= MAX_WAIT {
+            self.be_back();
         }
         let joined_id = |node: &mut Node, now| {
             let is_joined = node.figures(now).is_joined;
@@ -153,6 +163,17 @@ impl Link {
             *joined = node;
             is_new
         });
+    }
+
+    /// Redis answers what it is asked.
+    fn be_back(&mut self) {
+        self.is_refused = false;
+        self.backoff = backoff();
+        if let Some((since, _)) = self.lost.take() {
+            let lost_for = self.shared.clock.now().saturating_since(since);
+            tracing::info!(?lost_for, "Redis answers again");
+            self.shared.tell(PresenceEvent::Back { lost_for });
+        }
     }
 
     /// Redis does not answer, or will not do.

@@ -453,7 +453,9 @@ impl Node {
         self.fenced += 1;
         let new = NodeId::new(&self.name, self.rng.u32(..));
         let node = mem::replace(&mut self.id, new);
-        self.is_joined = false;
+        // A new id is fenced only if the answer to its first call was lost for long.
+        let is_again = !mem::replace(&mut self.is_joined, false);
+        self.retry_at = is_again.then(|| now.saturating_add(MAX_RETRY));
         (self.look, self.has_differed) = (None, false);
         self.names.begin_again(now);
         self.events.push(NodeEvent::Fenced { node });

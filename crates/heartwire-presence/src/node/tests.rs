@@ -357,3 +357,19 @@ fn names_are_told_in_the_order_in_which_they_began_to_wait() {
     }
     assert_eq!(told, (0..many).collect::<Vec<_>>());
 }
+
+#[test]
+fn new_id_that_is_fenced_too_is_followed_by_another_after_a_pause() {
+    let mut story = Story::joined();
+    story.later(story.node.lease / RENEW);
+    let renew = story.call();
+    story.node.answered(story.now, renew, Ok(Answer::Fenced));
+    let join = story.call();
+    assert!(matches!(join, Call::Join { .. }), "{join:?}");
+
+    story.node.answered(story.now, join, Ok(Answer::Fenced));
+    let next = story.node.poll(story.now);
+    assert_eq!((next.call, next.wait_until), (None, Some(story.now.saturating_add(MAX_RETRY))));
+    story.later(MAX_RETRY);
+    assert!(matches!(story.call(), Call::Join { .. }));
+}

@@ -188,6 +188,27 @@ pub(crate) enum Answer {
     Kicked(Option<NodeId>),
 }
 
+impl Answer {
+    /// Whether this can be the answer to a call.
+    pub(super) fn suits(&self, call: &Call) -> bool {
+        match call {
+            Call::Join { .. } | Call::Renew { .. } => {
+                matches!(self, Self::Leased { .. } | Self::Fenced)
+            }
+            Call::Apply { ops, .. } => {
+                matches!(self, Self::Applied(outcomes) if outcomes.len() == ops.len())
+                    || matches!(self, Self::Stale | Self::Fenced)
+            }
+            Call::Compare { .. } => matches!(self, Self::Digest { .. } | Self::Fenced),
+            Call::Names { .. } => matches!(self, Self::Names { .. }),
+            Call::Expired => matches!(self, Self::Expired(_)),
+            Call::Reap { .. } => matches!(self, Self::Reaped { .. } | Self::Alive),
+            Call::Tell { .. } | Call::Leave { .. } => matches!(self, Self::Told),
+            Call::Kick { .. } => matches!(self, Self::Kicked(_)),
+        }
+    }
+}
+
 /// What the store, or an operator through it, wants of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {

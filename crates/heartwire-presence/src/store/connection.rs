@@ -108,7 +108,11 @@ impl Store {
         {
             reply = script.whole(call, self.lease).query_async(&mut connection).await;
         }
-        Ok(script::answer(reply?)?)
+        let answer = script::answer(reply?)?;
+        if !answer.suits(call) {
+            return Err(StoreError::Garbage(format!("an answer to another call: {answer:?}")));
+        }
+        Ok(answer)
     }
 }
 

@@ -304,3 +304,27 @@ fn part_that_fails_is_told() {
     });
     assert!(presence.status().failed);
 }
+
+/// A call that Redis refuses is made again and again, between others that it answers.
+#[test]
+fn redis_that_refuses_one_call_is_not_back_with_the_answer_to_another() {
+    let Some(redis) = RedisServer::start(&[]) else { return };
+    let runtime = runtime();
+    let node = Node::start(&runtime, config("a").redis(&redis.url()).unwrap()).unwrap();
+    let ann = node.client(&runtime, "ann");
+    wait_until("ann is online", || node_of(&redis, "ann") == node.id());
+
+    redis.ask(&["HSET", "{hw}:p", "ann", "no record"]);
+    drop(ann);
+    wait_until("it was refused four times", || {
+        let stats = redis.ask(&["INFO", "errorstats"]);
+        let count = stats.lines().find_map(|line| line.strip_prefix("errorstat_GARBAGE:count="));
+        count.is_some_and(|count| count.trim().parse::<u64>().unwrap() >= 4)
+    });
+    let is_back = |event: &PresenceEvent| matches!(event, PresenceEvent::Back { .. });
+    assert!(!node.told.has(is_back), "{:?}", node.told.all());
+
+    redis.ask(&["HDEL", "{hw}:p", "ann"]);
+    node.told.wait_for("Redis is back", is_back);
+    node.close(&runtime);
+}

@@ -345,3 +345,12 @@ async fn peer_that_is_no_redis_is_said_to_be_none() {
     assert!(!error.to_string().contains('\n'), "{error}");
     drop(peer.join().unwrap());
 }
+
+#[test]
+fn answer_to_another_call_or_to_other_ops_is_none() {
+    let call = apply(1, online());
+    let applied = Answer::Applied(vec![Outcome::Online { epoch: 7 }]);
+    assert!(applied.suits(&call) && !applied.suits(&join()));
+    assert!(!Answer::Applied(vec![]).suits(&call));
+    assert!(!Answer::Alive.suits(&call));
+}

@@ -149,7 +149,6 @@ impl Governor {
     #[must_use]
     pub(super) fn handle_loss(&mut self, now: Instant, names: u32) -> bool {
         self.losses.count(now);
-        self.silence.lost += 1;
         if self.alert.as_ref().is_some_and(|alert| now >= alert.until) {
             self.alert = None;
         }
@@ -157,6 +156,7 @@ impl Governor {
         if self.incident.is_some() {
             return false;
         }
+        self.silence.lost += 1;
         let is_alert_enough = |alert: &Alert| self.losses.is_enough(now, alert.lost, names);
         let cause = match &self.alert {
             Some(alert) if is_alert_enough(alert) => alert.cause.clone(),
@@ -170,6 +170,8 @@ impl Governor {
     fn begin(&mut self, now: Instant, cause: IncidentCause, of: u32) {
         let holds = now >= self.holds_from;
         let held_until = if holds { now.saturating_add(self.hold) } else { now };
+        // Those that were lost so far are part of it, and of no other.
+        self.silence.lost = 0;
         self.incident = Some(Running {
             cause,
             began: now,

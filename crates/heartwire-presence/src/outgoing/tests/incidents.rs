@@ -230,6 +230,22 @@ fn slow_losses_are_an_incident_if_nothing_comes_from_any_client() {
 }
 
 #[test]
+fn silence_is_told_once_however_long_it_lasts() {
+    let (mut rig, sessions) = fleet(200);
+    let mut incidents = 0;
+    for second in 0..600 {
+        rig.outgoing.arrivals(rig.now, 1);
+        // Within 5 s all clients are lost, and then there is none.
+        for id in sessions.iter().skip(second * 40).take(40) {
+            rig.offline(*id, dead());
+        }
+        let told = rig.after(1_000).told();
+        incidents += told.iter().filter(|told| told.contains(" clients were lost:")).count();
+    }
+    assert_eq!(incidents, 1);
+}
+
+#[test]
 fn incident_within_an_hour_holds_nothing_but_keeps_the_pace() {
     let (mut rig, sessions) = fleet(2_000);
     for id in &sessions[..1_000] {

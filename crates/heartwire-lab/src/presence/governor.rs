@@ -84,7 +84,7 @@ fn report(
     let offline: Vec<&Taken> = taken.iter().filter(|one| one.kind == "offline").collect();
     let online = taken.iter().filter(|one| one.kind == "online" && one.at > began).count();
     let last = offline.iter().map(|one| one.at).max();
-    let promised = incidents.last().and_then(|it| it.get("released_by")).and_then(Value::as_str);
+    let promised = incidents.first().and_then(|it| it.get("released_by")).and_then(Value::as_str);
     let promised = promised.and_then(micros);
     let seconds = |at: u64| super::check::seconds(at.saturating_sub(began));
     let is_short = args.down < Duration::from_secs(60);

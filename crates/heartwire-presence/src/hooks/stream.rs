@@ -22,7 +22,7 @@ use super::deliver::Delivery;
 use super::item::Place;
 use super::{Hook, HookError, HookEvent, HookStatus};
 use crate::NodeName;
-use crate::store::{Address, PATIENCE, StoreError};
+use crate::store::{Address, StoreError};
 
 use lease::{Clock, Lease};
 use reading::{Portion, read};
@@ -33,6 +33,10 @@ const MAX_HELD: usize = 10_000;
 
 /// How many changes that were given up go to Redis in one call.
 const MAX_DEAD: usize = 500;
+
+/// How long Redis has, after the end, to take the lease back: one round trip. Else the lease ends by
+/// itself, and a server that stops does not wait for a Redis that does not answer.
+const GIVE_BACK: Duration = Duration::from_millis(200);
 
 /// How often things happen.
 #[derive(Clone, Copy, Debug)]
@@ -100,8 +104,7 @@ impl StreamHooks {
     pub(super) async fn close(mut self, within: Duration) {
         let end = time::Instant::now() + within;
         self.closing.send_replace(Some(end));
-        // Redis has some time of its own to take the lease back.
-        let _ = time::timeout_at(end + PATIENCE, &mut self.task).await;
+        let _ = time::timeout_at(end + GIVE_BACK, &mut self.task).await;
         self.delivery.tell_all();
     }
 }

@@ -32,7 +32,7 @@ function wordsOf(kind, e) {
     case "refusing": return ["new clients are refused", spaced(e.cause)];
     case "presence": return [`presence: ${spaced(e.state)}`, e.detail ?? e.node ?? ""];
     case "hook": return [`hooks: ${spaced(e.state)}`, e.detail ?? ""];
-    case "incident": return ["an incident began", `${e.detail}; ${whole(e.lost)} of ${whole(e.of)} names lost`];
+    case "incident": return ["an incident began", e.detail];
     case "incident_over": return ["the incident is over", `${whole(e.returned)} names are back, ${whole(e.gone)} are gone`];
     case "accepting": return ["new clients are accepted again", `${whole(e.refused)} were refused`];
     default: return [spaced(kind), typeof e.detail === "string" ? e.detail : ""];

@@ -9,7 +9,7 @@ use super::world::{Event, Todo, World};
 use crate::store::{Answer, Call, StreamId};
 
 /// After how long a call is given up.
-const CALL_TIMEOUT: u64 = 2 * SECOND;
+pub(super) const CALL_TIMEOUT: u64 = 2 * SECOND;
 
 impl World {
     /// A machine makes a call.
@@ -85,12 +85,12 @@ impl World {
         let it = &mut self.machines[machine];
         let id = it.node.id().clone();
         let after = match it.read.take() {
-            Some((of, after)) if of == id => after,
+            Some((of, server, after)) if of == id && server == self.server => after,
             _ => StreamId::default(),
         };
         let commands = self.store.commands_after(&id, after);
         let last = commands.last().map_or(after, |(last, _)| *last);
-        it.read = Some((id, last));
+        it.read = Some((id, self.server, last));
         for (_, command) in commands {
             let command = match self.broken {
                 Some(broken) => broken.command(command),

@@ -4,10 +4,11 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::Breach;
+use super::calls::CALL_TIMEOUT;
 use super::clients::At;
 use super::faults::SECOND;
 use super::machine::Machine;
-use super::world::World;
+use super::world::{START, World};
 use crate::node::{COMPARE, COMPARE_AGAIN};
 use crate::store::LEASE;
 use crate::store::model::{Model, Told};
@@ -37,7 +38,7 @@ fn resets() -> u64 {
 /// all the time, and calls take theirs.
 fn lost_within() -> u64 {
     let config = Config::new("node".parse().unwrap());
-    micros(config.node_lost_bound(0)) + 2 * SECOND
+    micros(config.node_lost_bound(0)) + 4 * CALL_TIMEOUT
 }
 
 /// Within this time a difference is found, and put right.
@@ -290,7 +291,10 @@ impl World {
                 continue;
             };
             let since = *self.checks.lost_since[client].get_or_insert(self.now);
-            let long = self.now - since.max(contact);
+            // A call that it made may arrive after its death.
+            let lease = self.store.nodes.get(&entry.node).map_or(0, |end| end * 1_000);
+            let renewed = lease.saturating_sub(START + micros(LEASE));
+            let long = self.now.saturating_sub(since.max(contact).max(renewed));
             self.seen.lost_ms = self.seen.lost_ms.max(long / 1_000);
             if long > lost_within() && !self.checks.clock_stepped && self.is_store_up {
                 return Err(self.breach(format!("for {long} µs no node found it lost: {entry:?}")));

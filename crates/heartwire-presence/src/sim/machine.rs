@@ -52,8 +52,8 @@ pub(super) struct Machine {
     pub(super) well_since: u64,
     /// Since when every call had its answer.
     pub(super) contact_since: Option<u64>,
-    /// How far the commands to an id were read.
-    pub(super) read: Option<(NodeId, StreamId)>,
+    /// How far the commands to an id were read, on a server.
+    pub(super) read: Option<(NodeId, u64, StreamId)>,
     pub(super) wakes_at: Option<u64>,
     pub(super) writes: u64,
     broken: Option<Broken>,

@@ -31,6 +31,11 @@ use reading::{Portion, read};
 /// when another node takes over.
 const MAX_HELD: usize = 10_000;
 
+/// How many changes are read from the oldest one on that is neither delivered nor given up: while a
+/// delivery is tried again others go on, and another node that takes over delivers all of them
+/// again.
+pub(super) const MAX_READ: usize = if cfg!(test) { 20_000 } else { 100_000 };
+
 /// How many changes that were given up go to Redis in one call.
 const MAX_DEAD: usize = 500;
 
@@ -197,10 +202,11 @@ impl Dispatcher {
         let (mut renewed_at, mut told) = (delivery.now(), at);
         loop {
             let has_room = delivery.lanes().held() < MAX_HELD;
+            let reads_on = has_room && self.read.len() < MAX_READ;
             tokio::select! {
                 () = wait_for_close(&mut closing) => return self.resign(lease).await,
                 error = &mut reading => return Err(error),
-                Some(portion) = portions.recv(), if has_room => self.push(portion, clock),
+                Some(portion) = portions.recv(), if reads_on => self.push(portion, clock),
                 () = delivery.wait_for_room(MAX_HELD), if !has_room => {}
                 _ = tick.tick() => {
                     let now = delivery.now();

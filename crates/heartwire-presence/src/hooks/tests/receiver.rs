@@ -58,6 +58,7 @@ struct Shared {
     taken: Mutex<Vec<Value>>,
     plan: Mutex<VecDeque<Reply>>,
     usual: Mutex<Option<Reply>>,
+    refused: Mutex<Option<&'static str>>,
     connections: AtomicUsize,
 }
 
@@ -83,6 +84,11 @@ impl Receiver {
     /// How it answers from now on, after what was planned.
     pub(super) fn usually(&self, reply: Reply) {
         *self.shared.usual.lock().unwrap() = Some(reply);
+    }
+
+    /// It is busy from now on when a delivery has this text in it.
+    pub(super) fn refuse(&self, text: &'static str) {
+        *self.shared.refused.lock().unwrap() = Some(text);
     }
 
     pub(super) fn got(&self) -> Vec<Got> {
@@ -123,7 +129,8 @@ async fn serve(stream: TcpStream, shared: &Shared) -> Option<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let got = read(&mut stream).await?;
-        let planned = shared.plan.lock().unwrap().pop_front();
+        let is_refused = shared.refused.lock().unwrap().is_some_and(|text| got.body.contains(text));
+        let planned = shared.plan.lock().unwrap().pop_front().or(is_refused.then_some(BUSY));
         let reply = planned.or_else(|| shared.usual.lock().unwrap().clone()).unwrap_or(OK);
         {
             let mut all = shared.got.lock().unwrap();

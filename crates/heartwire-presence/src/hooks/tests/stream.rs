@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::receiver::{BUSY, OK, Receiver, Reply};
 use super::*;
+use crate::hooks::stream::MAX_READ;
 
 /// Long enough for a busy machine not to lose it, as a rule: then changes come again.
 const LEASE: Duration = Duration::from_secs(3);
@@ -306,4 +307,24 @@ async fn memory_is_bounded_while_the_receiver_hangs() {
     assert!(queued() < 10_500, "{}", queued());
     receiver.usually(OK);
     world.expect_all(&receiver).await;
+}
+
+#[tokio::test]
+async fn what_is_read_past_a_delivery_that_fails_is_bounded() {
+    let Some(mut world) = World::start().await else { return };
+    let receiver = Receiver::start([]).await;
+    receiver.refuse("incident");
+    let rig = world.active(&hook(&receiver)).await;
+    // It has a lane of its own: all others go on.
+    world.redis.ask(&["XADD", "{hw}:ev", "*", "k", "incident", "n", "7", "d", r#"{"lost":3}"#]);
+    world.tell(25_000).await;
+    let (count, queued) = (|| receiver.count(), || rig.hooks.status().queued);
+    let is_full = || (count() >= MAX_READ - 1 && queued() == 1).then_some(());
+    wait_until("it has read as much as it does", is_full).await;
+    // Long enough for Redis to be told what was delivered, which makes no room.
+    tokio::time::sleep(LEASE / 3).await;
+    let delivered: usize = taken(&receiver.changes()).values().map(Vec::len).sum();
+    assert!(delivered < MAX_READ + 500, "{delivered}");
+    receiver.refuse("nothing");
+    wait_until("the rest", || (count() > 25_000).then_some(())).await;
 }

@@ -146,7 +146,8 @@ async fn keys_of_something_else_are_an_error_that_names_the_key() {
     for nonsense in ["", "7", "7 a.1 0-0-1 8 - ", "x a.1 0-0-1 8 - 192.0.2.1:7"] {
         redis.ask(&["HSET", "{hw}:p", "door 3", nonsense]);
         let expected = "Heartwire cannot read what Redis holds or answers: {hw}:p holds no record \
-                        for the name \"door 3\"";
+                        for the name \"door 3\", and no call with that name is done until it \
+                        is removed: HDEL {hw}:p NAME";
         assert_eq!(refused(&store, apply(1, online())).await, expected);
         assert_eq!(refused(&store, Call::Kick { name: "door 3".into() }).await, expected);
     }
@@ -156,6 +157,10 @@ async fn keys_of_something_else_are_an_error_that_names_the_key() {
     redis.ask(&["ZADD", "{hw}:nodes", "0", "a.00000001"]);
     let error = refused(&store, Call::Reap { node: node(), most: 500 }).await;
     assert!(error.contains("no record"), "{error}");
+    // What they say helps.
+    redis.ask(&["HDEL", "{hw}:p", "door 3"]);
+    let kick = Call::Kick { name: "door 3".into() };
+    assert_eq!(store.call(&kick).await.unwrap(), Answer::Kicked(None));
     for (key, call) in [
         ("{hw}:p", apply(1, online())),
         ("{hw}:nodes", Call::Expired),

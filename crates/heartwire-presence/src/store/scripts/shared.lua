@@ -48,7 +48,10 @@ local function read(names)
       local epoch, node, session, since, instance, peer =
         string.match(text, '^(%d+) (%S+) (%S+) (%d+) (%S+) (%S+)$')
       if not epoch then
-        return nil, 'GARBAGE ' .. P .. 'p holds no record for the name ' .. cjson.encode(name)
+        return nil, table.concat({
+          'GARBAGE ', P, 'p holds no record for the name ', cjson.encode(name),
+          ', and no call with that name is done until it is removed: HDEL ', P, 'p NAME',
+        })
       end
       records[name] = {
         epoch = tonumber(epoch),

@@ -38,16 +38,25 @@ impl Clock {
         &self.epochs
     }
 
-    /// The clock of Redis shows this many microseconds since 1970 now, as far as can be told:
-    /// `error` more or less. A clock that may be right stays as it is, because most machines have
-    /// their clocks set better than a round trip can measure.
-    pub(crate) fn follow(&self, micros: u64, error: Duration) {
-        let ahead = i128::from(micros) - i128::from(self.epochs.now_micros());
+    /// The clock of Redis showed this many microseconds since 1970 at this instant, as far as can be
+    /// told: `error` more or less. A clock that may be right stays as it is, because most machines
+    /// have their clocks set better than a round trip can measure.
+    pub(crate) fn follow(&self, micros: u64, at: Instant, error: Duration) {
+        let before = self.now();
+        let shown = self.epochs.now_micros();
+        // This may have been paused since: then nothing can be told.
+        let error = error + self.now().saturating_since(before);
+        let micros = i128::from(micros) + micros_of(before) - micros_of(at);
+        let ahead = micros - i128::from(shown);
         if ahead.unsigned_abs() > error.as_micros() {
             // What does not fit is no clock.
             self.epochs.correct(i64::try_from(ahead).unwrap_or(0));
         }
     }
+}
+
+fn micros_of(instant: Instant) -> i128 {
+    i128::from(instant.as_nanos() / 1_000)
 }
 
 #[cfg(test)]
@@ -59,14 +68,18 @@ mod tests {
         let clock = Clock::new();
         let (now, wall) = (clock.now(), clock.wall());
         let error = Duration::from_secs(1);
-        clock.follow(wall + 3_600_000_000, error);
+        clock.follow(wall + 3_600_000_000, now, error);
         assert!(clock.wall() >= wall + 3_600_000_000);
         assert!(clock.epochs().now_micros() >= wall + 3_600_000_000);
-        clock.follow(wall - 3_600_000_000, error);
+        clock.follow(wall - 3_600_000_000, now, error);
         assert!(clock.wall() < wall);
         // That is too little to be sure of.
         let before = clock.wall();
-        clock.follow(clock.wall() - 500_000, error);
+        clock.follow(clock.wall() - 500_000, clock.now(), error);
+        assert!(clock.wall() >= before);
+        // A time that is heard of an hour late.
+        let hour = Duration::from_secs(3_600);
+        clock.follow(clock.wall() - 3_600_000_000, clock.now().saturating_sub(hour), error);
         assert!(clock.wall() >= before);
         assert!(clock.now() >= now && clock.until(now).is_zero());
     }

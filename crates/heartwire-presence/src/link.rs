@@ -123,14 +123,13 @@ impl Link {
                 if error.is_some() {
                     node.disconnected();
                 }
-                node.store_time(now)
+                node.store_time(now).map(|time| (time, now))
             });
             if let Some(error) = error {
                 return Err(error);
             }
-            if tells_time && let Some(time) = time.flatten() {
-                let round_trip = self.shared.clock.now().saturating_since(asked_at);
-                self.shared.clock.follow(time, round_trip / 2);
+            if tells_time && let Some((time, at)) = time.flatten() {
+                self.shared.clock.follow(time, at, at.saturating_since(asked_at) / 2);
             }
             self.hear();
         }

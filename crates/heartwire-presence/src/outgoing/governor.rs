@@ -220,7 +220,9 @@ impl Governor {
         incident.told = Some(id.clone());
         let shape = core::mem::take(&mut incident.shape);
         let Running { lost, of, ref cause, .. } = *incident;
-        let held = if hold.is_zero() {
+        let held = if self.hold.is_zero() {
+            String::from("not held, because `hold` is 0")
+        } else if hold.is_zero() {
             String::from("not held, because the last incident was less than an hour ago")
         } else {
             format!("held for {}", Typed(hold))

@@ -8,7 +8,11 @@ const ID: &str = "eu-1-30000000";
 
 /// `names` sessions, in 192.0.2.0/24 and 198.51.100.0/24 in turn, 30 s after the start.
 fn fleet(names: u32) -> (Rig, Vec<SessionId>) {
-    let mut rig = Rig::new(Settings::default());
+    fleet_with(Settings::default(), names)
+}
+
+fn fleet_with(settings: Settings, names: u32) -> (Rig, Vec<SessionId>) {
+    let mut rig = Rig::new(settings);
     rig.after(30_000);
     let peer = |n: u32| if n.is_multiple_of(2) { "192.0.2.1:1" } else { "198.51.100.1:1" };
     let sessions = (0..names).map(|n| rig.online_at(&format!("n{n}"), peer(n)).0).collect();
@@ -274,6 +278,17 @@ fn incident_within_an_hour_holds_nothing_but_keeps_the_pace() {
     }
     assert_eq!(rest.len(), 800);
     assert!(rest[799].contains(" is over after 5.9"), "{:?}", rest[799]);
+}
+
+#[test]
+fn incident_where_hold_is_0_says_so() {
+    let settings = Settings { hold: Some(Duration::ZERO), ..Settings::default() };
+    let (mut rig, sessions) = fleet_with(settings, 1_000);
+    for id in &sessions[..800] {
+        rig.offline(*id, dead());
+    }
+    let told = rig.after(1_000).told();
+    assert!(told[0].contains("not held, because `hold` is 0"), "{told:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::time;
 use super::item::{Batch, Item};
 use super::lanes::{Failure, Lanes, Settings};
 use super::{Hook, HookError, HookEvent, HookStatus, Target, command, http};
+use crate::clock::Clock;
 
 /// What delivers a batch.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(super) struct Delivery {
     timeout: Duration,
     /// Different for each run of the program.
     seed: u64,
-    origin: time::Instant,
+    clock: Clock,
     /// There is something to do.
     wake: Notify,
     /// There is less in the lanes than before.
@@ -60,7 +61,7 @@ impl Delivery {
             sender,
             timeout: hook.timeout,
             seed,
-            origin: time::Instant::now(),
+            clock: Clock::new(),
             wake: Notify::new(),
             room: Notify::new(),
             tell,
@@ -72,7 +73,7 @@ impl Delivery {
     }
 
     pub(super) fn now(&self) -> Instant {
-        Instant::from_nanos(0).saturating_add(self.origin.elapsed())
+        self.clock.now()
     }
 
     pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes> {
@@ -139,7 +140,7 @@ impl Delivery {
             }
             let sleep = async {
                 match deadline {
-                    Some(at) => time::sleep_until(self.origin + since_origin(at)).await,
+                    Some(at) => time::sleep(self.clock.until(at)).await,
                     None => core::future::pending().await,
                 }
             };
@@ -181,8 +182,4 @@ impl core::fmt::Debug for Delivery {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Delivery").field("sender", &self.sender).finish_non_exhaustive()
     }
-}
-
-const fn since_origin(at: Instant) -> Duration {
-    at.saturating_since(Instant::from_nanos(0))
 }

@@ -38,9 +38,9 @@ impl Clock {
         &self.epochs
     }
 
-    /// The clock of Redis showed this many microseconds since 1970 at this instant, as far as can be
-    /// told: `error` more or less. A clock that may be right stays as it is, because most machines
-    /// have their clocks set better than a round trip can measure.
+    /// The clock of Redis showed this many microseconds since 1970 at this instant, as far as can
+    /// be told: `error` more or less. A clock that may be right stays as it is, because most
+    /// machines have their clocks set better than a round trip can measure.
     pub(crate) fn follow(&self, micros: u64, at: Instant, error: Duration) {
         let before = self.now();
         let shown = self.epochs.now_micros();

@@ -39,8 +39,8 @@ pub(super) const MAX_READ: usize = if cfg!(test) { 20_000 } else { 100_000 };
 /// How many changes that were given up go to Redis in one call.
 const MAX_DEAD: usize = 500;
 
-/// How long Redis has, after the end, to take the lease back: one round trip. Else the lease ends by
-/// itself, and a server that stops does not wait for a Redis that does not answer.
+/// How long Redis has, after the end, to take the lease back: one round trip. Else the lease ends
+/// by itself, and a server that stops does not wait for a Redis that does not answer.
 const GIVE_BACK: Duration = Duration::from_millis(200);
 
 /// How often things happen.

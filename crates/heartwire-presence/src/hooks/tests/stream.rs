@@ -310,7 +310,7 @@ async fn memory_is_bounded_while_the_receiver_hangs() {
 }
 
 #[tokio::test]
-async fn what_is_read_past_a_delivery_that_fails_is_bounded() {
+async fn reading_past_a_delivery_that_fails_is_bounded() {
     let Some(mut world) = World::start().await else { return };
     let receiver = Receiver::start([]).await;
     receiver.refuse("incident");

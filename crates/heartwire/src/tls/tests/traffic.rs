@@ -94,7 +94,9 @@ fn a_write_that_may_have_arrived_counts_as_taken() {
 
 #[test]
 fn the_overhead_is_the_same_with_every_cipher() {
-    for suite in rustls::crypto::ring::default_provider().cipher_suites {
+    let suites = rustls::crypto::ring::default_provider().cipher_suites;
+    // Another crate may have TLS 1.2 compiled in, with ciphers of its own.
+    for suite in suites.iter().filter(|suite| suite.tls13().is_some()) {
         let mut forger = super::forger::Forger::online_with(Some(suite.suite()));
         let record = forger.say(&[0; 40]);
         assert_eq!(record.len(), 40 + RECORD_OVERHEAD, "{suite:?}");

@@ -187,9 +187,9 @@ fn v1(line: &[u8]) -> Option<Source> {
     fields.next().is_none().then(|| Source::client(from, from_port))
 }
 
-/// `parse` alone takes a sign too.
+/// `parse` alone takes a sign too, and leading zeros, which the specification does not allow.
 fn port(text: &str) -> Option<u16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    text.parse().ok().filter(|port: &u16| port.to_string() == text)
 }
 
 fn v2(kept: &[u8]) -> Option<Source> {

@@ -35,16 +35,17 @@ fn expect(output: &Output, code: i32, stdout: &str) {
 fn presence_of_a_name_is_said_by_the_exit_code_and_in_words() {
     let Some(redis) = RedisServer::start(&[]) else { return };
     let url = redis.url();
-    put(&redis, "door\u{1b}[2J 3", 1_764_270_000_000_123);
+    put(&redis, "door \"3\"", 1_764_270_000_000_123);
     let get = |words: &[&str]| run(&[&["presence", "get", "--presence", &url], words].concat());
-    let online = "\"door\\u{1b}[2J 3\" is online on eu-1.00000001 since 2025-11-27T19:00:00Z: \
+    let online = "\"door \\\"3\\\"\" is online on eu-1.00000001 since 2025-11-27T19:00:00Z: \
                   session 0-17-3 of 192.0.2.7:5123, epoch 1764270000000123\n";
-    expect(&get(&["door\u{1b}[2J 3"]), 0, online);
+    expect(&get(&["door \"3\""]), 0, online);
     expect(&get(&["door"]), 1, "\"door\" is offline\n");
     expect(&get(&["--json", "door"]), 1, "{\"name\":\"door\",\"online\":false}\n");
-    let object: Value =
-        serde_json::from_slice(&get(&["--json", "door\u{1b}[2J 3"]).stdout).unwrap();
+    let object: Value = serde_json::from_slice(&get(&["--json", "door \"3\""]).stdout).unwrap();
     assert_eq!((&object["online"], &object["node"]), (&json!(true), &json!("eu-1.00000001")));
+    // No client can have this one.
+    assert_eq!(get(&["door\u{1b}[2J 3"]).status.code(), Some(2));
 }
 
 #[test]

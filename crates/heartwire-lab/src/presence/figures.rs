@@ -156,7 +156,7 @@ fn killed(args: &Figures, setting: &Setting) -> anyhow::Result<(Value, bool)> {
     let count = u64::from(args.killed);
     wait_for("all names on one node", PATIENCE, || Ok(world.on_node(0) == count))?;
     wait_for("all names in Redis", PATIENCE, || Ok(world.redis.count()? == count))?;
-    let bound = setting.bound(args.killed);
+    let bound = setting.bound(args.killed)?;
     world.act(Act::Begin(Fault::Killed(0)))?;
     let began = Instant::now();
     wait_for("the first name offline", PATIENCE, || Ok(world.redis.count()? < count))?;

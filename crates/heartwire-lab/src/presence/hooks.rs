@@ -104,7 +104,7 @@ fn shared(args: &Hooks) -> anyhow::Result<(Vec<Breach>, usize)> {
     };
     let schedule = Schedule { seed: args.seed, ..Schedule::calm(args.names, TIMEOUT) };
     let mut world = World::start(&setting.redis, settings, &schedule)?;
-    let bound = setting.bound(args.names);
+    let bound = setting.bound(args.names)?;
     let mut breaches = Vec::new();
     settle(&mut world, bound, "at the start", &mut breaches)?;
     let mut killed = None;

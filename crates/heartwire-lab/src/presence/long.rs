@@ -35,7 +35,7 @@ pub(super) fn run(args: &Crowd) -> anyhow::Result<ExitCode> {
         more: holding(None),
     };
     // When a node is lost, half of its clients connect to each of the others.
-    let bound = setting.bound(args.clients);
+    let bound = setting.bound(args.clients)?;
     let mut world = World::start(&setting.redis, settings, &schedule)?;
     let mut breaches = Vec::new();
     // That many clients take as long as the machine does.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
+use heartwire_presence::Config;
+
 use super::check::{Breach, seconds};
 use super::draw::{Act, Schedule};
 use super::node::{self, Settings, typed, words};
@@ -77,15 +79,10 @@ pub(super) fn holding(hold: Option<Duration>) -> Vec<String> {
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
 impl Setting {
-    /// The bound that a node prints: the lease, a third of it as grace, two looks that are a third
-    /// apart with a fifteenth of jitter each, and the pace of 2,000 names a second.
-    pub(super) fn bound(&self, names: u32) -> Duration {
+    /// The bound that a node prints, and the slack.
+    pub(super) fn bound(&self, names: u32) -> anyhow::Result<Duration> {
         let lease = self.lease.unwrap_or(LEASE);
-        lease
-            + lease / 3
-            + (lease / 3 + lease / 15) * 2
-            + Duration::from_secs(1) * names / 2000
-            + self.slack
+        Ok(Config::new("node".parse()?).lease(lease).node_lost_bound(names) + self.slack)
     }
 }
 
@@ -97,7 +94,7 @@ pub(super) fn play(setting: &Setting, schedule: &Schedule) -> anyhow::Result<Out
         lease: setting.lease,
         more: holding(schedule.hold),
     };
-    let mut bound = setting.bound(schedule.names);
+    let mut bound = setting.bound(schedule.names)?;
     if let Some(hold) = schedule.hold {
         bound += hold + NOTICED + Duration::from_secs(1) * schedule.names / PACE;
     }

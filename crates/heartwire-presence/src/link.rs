@@ -10,7 +10,7 @@ use heartwire::server::CommandError;
 use heartwire_core::{Backoff, Instant};
 use tokio::time;
 
-use crate::node::{End, Ended, Next, Node, NodeEvent};
+use crate::node::{End, Ended, Next, Node};
 use crate::shared::Shared;
 use crate::status::PresenceEvent;
 use crate::store::{Address, Call, Setup, Store, StoreError};
@@ -38,8 +38,6 @@ pub(crate) struct Link {
     backoff: Backoff,
     /// Since when Redis does not answer, and what was told of that.
     lost: Option<(Instant, Discriminant<StoreError>)>,
-    /// Which Redis it was the last time.
-    server: Option<String>,
     /// Since when the connection is there.
     connected_at: Instant,
     /// Redis has refused a call, or did not make sense, while it answered others.
@@ -57,7 +55,6 @@ impl Link {
             lease,
             backoff: backoff(),
             lost: None,
-            server: None,
             connected_at,
             is_refused: false,
             ends: Vec::new(),
@@ -89,13 +86,11 @@ impl Link {
     async fn serve(&mut self, store: &Store, setup: &Setup) -> Result<(), StoreError> {
         let Setup { version, identity, persistence } = setup;
         tracing::info!(%version, %persistence, "connected to Redis at {}", self.address);
+        self.connected_at = self.shared.clock.now();
         let server = format!("{identity:?}");
-        let before = self.server.replace(server.clone());
-        if before.is_some_and(|before| before != server) {
+        if self.shared.node(|node, now| node.connected(now, &server)) == Some(true) {
             self.shared.is_other_redis.store(true, Relaxed);
         }
-        self.connected_at = self.shared.clock.now();
-        self.shared.node(|node, now| node.connected(now, &server));
         loop {
             let Some(next) = self.shared.node(|node, now| node.poll(now)) else { return Ok(()) };
             let Next { call, end, events, wait_until, is_closed } = next;
@@ -120,9 +115,6 @@ impl Link {
             };
             let time = self.shared.node(|node, now| {
                 node.answered(now, call, answer);
-                if error.is_some() {
-                    node.disconnected();
-                }
                 node.store_time(now).map(|time| (time, now))
             });
             if let Some(error) = error {
@@ -190,22 +182,13 @@ impl Link {
         self.shared.tell(PresenceEvent::Lost { error: error.to_string().into() });
     }
 
-    fn tell(&self, event: NodeEvent) {
-        let event = match event {
-            NodeEvent::Joined { node, namesake } => {
-                if let Some(namesake) = &namesake {
-                    tracing::warn!(
-                        %node, %namesake,
-                        "another node has this name: it was killed lately, or two run with one name"
-                    );
-                }
-                PresenceEvent::Joined { node, namesake }
-            }
-            NodeEvent::Fenced { node } => PresenceEvent::Fenced { node },
-            NodeEvent::Emptied => PresenceEvent::Emptied,
-            NodeEvent::Differed { names } => PresenceEvent::Differed { names },
-            NodeEvent::NodeLost { node } => PresenceEvent::NodeLost { node },
-        };
+    fn tell(&self, event: PresenceEvent) {
+        if let PresenceEvent::Joined { node, namesake: Some(namesake) } = &event {
+            tracing::warn!(
+                %node, %namesake,
+                "another node has this name: it was killed lately, or two run with one name"
+            );
+        }
         self.shared.tell(event);
     }
 

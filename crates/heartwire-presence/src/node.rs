@@ -19,11 +19,11 @@ use heartwire_core::Instant;
 
 use self::clock::StoreClock;
 use self::names::Names;
-pub(crate) use self::next::{End, Ended, Next, NodeEvent, NodeFigures};
+pub(crate) use self::next::{End, Ended, Next, NodeFigures};
 use self::sweep::Sweep;
 use crate::session::Passed;
 use crate::store::{Answer, Call, Command, LEASE};
-use crate::{NodeId, NodeName};
+use crate::{NodeId, NodeName, PresenceEvent};
 
 /// A lease is renewed after a third of it: 5 s.
 const RENEW: u32 = 3;
@@ -40,10 +40,8 @@ pub(crate) const COMPARE: u32 = 4;
 /// They compare again a fifteenth of a lease (1 s) after they differed. What is under way has
 /// arrived by then.
 pub(crate) const COMPARE_AGAIN: u32 = 15;
-/// The first pause after a call without an answer; the next ones are twice as long each.
-const RETRY: Duration = Duration::from_millis(100);
-/// The longest pause after a call without an answer.
-const MAX_RETRY: Duration = Duration::from_secs(1);
+/// The pause before a node whose new id was fenced, too, joins again.
+const JOIN_AGAIN: Duration = Duration::from_secs(1);
 /// How many incidents wait to be told: there are few in an hour.
 const MAX_TELL: usize = 16;
 /// What is told of an incident after its changes.
@@ -70,10 +68,10 @@ pub(crate) struct Node {
     /// Whether the store has leased a place to this id.
     is_joined: bool,
     generation: Option<Box<str>>,
-    /// Which server the store is, if there is a connection to it.
+    /// Whether there is a connection to the store.
+    is_connected: bool,
+    /// Which server the store is, or was the last time.
     server: Option<Box<str>>,
-    /// The last one.
-    last_server: Option<Box<str>>,
     names: Names,
     clock: StoreClock,
     sweep: Sweep,
@@ -82,9 +80,8 @@ pub(crate) struct Node {
     tell: VecDeque<Telling>,
     /// When the call was made whose answer is awaited.
     asked_at: Option<Instant>,
-    /// How many calls in a row had no answer.
-    failures: u32,
-    retry_at: Option<Instant>,
+    /// No call before that.
+    join_at: Option<Instant>,
     renew_at: Instant,
     compare_at: Instant,
     sweep_at: Instant,
@@ -100,7 +97,7 @@ pub(crate) struct Node {
     is_closed: bool,
     fenced: u64,
     end: Vec<End>,
-    events: Vec<NodeEvent>,
+    events: Vec<PresenceEvent>,
 }
 
 impl Node {
@@ -117,15 +114,14 @@ impl Node {
             is_joined: false,
             generation: None,
             server: None,
-            last_server: None,
+            is_connected: false,
             names: Names::default(),
             clock: StoreClock::default(),
             sweep: Sweep::new(LEASE),
             number: 0,
             tell: VecDeque::new(),
             asked_at: None,
-            failures: 0,
-            retry_at: None,
+            join_at: None,
             renew_at: now,
             compare_at: now,
             sweep_at: now,
@@ -167,24 +163,28 @@ impl Node {
         self.tell.push_back(Telling { kind, detail, after });
     }
 
-    /// There is a connection to the store. `server` is another one after a restart or a failover.
-    pub(crate) fn connected(&mut self, now: Instant, server: &str) {
-        if self.last_server.as_deref().is_some_and(|last| last != server) {
+    /// There is a connection to the store. `server` is another one after a restart or a failover:
+    /// returns whether it is.
+    pub(crate) fn connected(&mut self, now: Instant, server: &str) -> bool {
+        let before = self.server.replace(server.into());
+        let is_other = before.is_some_and(|before| &*before != server);
+        if is_other {
             self.compare_at = now;
             self.look = None;
         }
-        (self.server, self.last_server) = (Some(server.into()), Some(server.into()));
-        (self.failures, self.retry_at) = (0, None);
+        (self.is_connected, self.join_at) = (true, None);
         self.renew_at = now;
+        is_other
     }
 
     /// The connection to the store was lost.
     pub(crate) fn disconnected(&mut self) {
-        self.server = None;
+        self.is_connected = false;
         self.sweep.contact_lost();
     }
 
-    /// The store answered a call of [`poll`](Self::poll), or did not.
+    /// The store answered a call of [`poll`](Self::poll), or did not: then the connection is not
+    /// used any more.
     pub(crate) fn answered(&mut self, now: Instant, call: Call, answer: Result<Answer, ()>) {
         let asked_at = self.asked_at.take().unwrap_or(now);
         let Ok(answer) = answer else {
@@ -202,13 +202,9 @@ impl Node {
                 | Call::Leave { .. }
                 | Call::Kick { .. } => {} // Asked again, as it is still due.
             }
-            self.sweep.contact_lost();
-            let pause = RETRY.saturating_mul(1 << self.failures.min(8)).min(MAX_RETRY);
-            self.failures = self.failures.saturating_add(1);
-            self.retry_at = Some(now.saturating_add(pause));
-            return;
+            return self.disconnected();
         };
-        (self.failures, self.retry_at) = (0, None);
+        self.join_at = None;
         if now.saturating_since(asked_at) > self.lease / STOPPED {
             self.sweep.contact_lost();
         }
@@ -269,7 +265,7 @@ impl Node {
     pub(crate) fn figures(&self, now: Instant) -> NodeFigures {
         let since = self.names.waiting_since();
         NodeFigures {
-            is_connected: self.server.is_some(),
+            is_connected: self.is_connected,
             is_joined: self.is_joined,
             online: self.names.online_count(),
             waiting: self.names.waiting(),
@@ -294,11 +290,11 @@ impl Node {
     }
 
     fn next_call(&mut self, now: Instant) -> Option<Call> {
-        let may_call = self.server.is_some() && self.asked_at.is_none() && !self.is_closed;
-        if !may_call || self.retry_at.is_some_and(|at| now < at) {
+        let may_call = self.is_connected && self.asked_at.is_none() && !self.is_closed;
+        if !may_call || self.join_at.is_some_and(|at| now < at) {
             return None;
         }
-        self.retry_at = None;
+        self.join_at = None;
         let has_changes = self.names.waiting() > 0;
         if !self.is_joined {
             // What the store may have of an old id is told offline by other nodes.
@@ -355,12 +351,12 @@ impl Node {
     }
 
     fn wait_until(&self) -> Option<Instant> {
-        if self.server.is_none() || self.asked_at.is_some() || self.is_closed {
+        if !self.is_connected || self.asked_at.is_some() || self.is_closed {
             return None;
         }
         let reap_at = self.sweep.next().map(|(at, _)| at);
         let first = [self.renew_at, self.compare_at, self.sweep_at].into_iter().chain(reap_at);
-        self.retry_at.or(first.min())
+        self.join_at.or(first.min())
     }
 
     fn handle(&mut self, now: Instant, asked_at: Instant, call: Call, answer: Answer) {
@@ -370,7 +366,7 @@ impl Node {
                 self.leased(now, asked_at, time, generation);
                 self.sweep_at = now.saturating_add(self.sweep_pause());
                 self.compare_at = now.saturating_add(self.compare_pause());
-                self.events.push(NodeEvent::Joined { node, namesake });
+                self.events.push(PresenceEvent::Joined { node, namesake });
             }
             (Call::Renew { .. }, Answer::Leased { now: time, generation, .. }) => {
                 self.leased(now, asked_at, time, generation);
@@ -388,7 +384,7 @@ impl Node {
             (Call::Expired, Answer::Expired(nodes)) => {
                 self.sweep_at = now.saturating_add(self.sweep_pause());
                 let dead = self.sweep.looked(now, &self.id, nodes);
-                self.events.extend(dead.into_iter().map(|node| NodeEvent::NodeLost { node }));
+                self.events.extend(dead.into_iter().map(|node| PresenceEvent::NodeLost { node }));
             }
             (Call::Reap { node, .. }, Answer::Reaped { left, wait, .. }) if left > 0 => {
                 self.sweep.reap_at(&node, now.saturating_add(wait));
@@ -415,7 +411,7 @@ impl Node {
         if self.generation.replace(generation).is_some() && is_new {
             self.names.tell_again(now);
             self.look = None;
-            self.events.push(NodeEvent::Emptied);
+            self.events.push(PresenceEvent::Emptied);
         }
     }
 
@@ -445,7 +441,7 @@ impl Node {
         }
         differ += self.names.end_look(now);
         if differ > 0 {
-            self.events.push(NodeEvent::Differed { names: differ });
+            self.events.push(PresenceEvent::Differed { names: differ });
         }
     }
 
@@ -455,10 +451,10 @@ impl Node {
         let node = mem::replace(&mut self.id, new);
         // A new id is fenced only if the answer to its first call was lost for long.
         let is_again = !mem::replace(&mut self.is_joined, false);
-        self.retry_at = is_again.then(|| now.saturating_add(MAX_RETRY));
+        self.join_at = is_again.then(|| now.saturating_add(JOIN_AGAIN));
         (self.look, self.has_differed) = (None, false);
         self.names.begin_again(now);
-        self.events.push(NodeEvent::Fenced { node });
+        self.events.push(PresenceEvent::Fenced { node });
     }
 
     /// Looks for dead nodes are a renewal apart, or up to a tenth more: not all nodes in step.

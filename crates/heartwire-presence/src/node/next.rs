@@ -5,7 +5,7 @@ use core::time::Duration;
 use heartwire::server::SessionId;
 use heartwire_core::Instant;
 
-use crate::NodeId;
+use crate::PresenceEvent;
 use crate::store::Call;
 
 /// A session is to end.
@@ -29,35 +29,6 @@ pub(crate) enum Ended {
     Kicked,
 }
 
-/// What happened to the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NodeEvent {
-    /// It has a lease.
-    Joined {
-        /// Its id.
-        node: NodeId,
-        /// Another node of the same name that has a lease.
-        namesake: Option<NodeId>,
-    },
-    /// It was taken for dead. It joins again under a new id, and says again what it has.
-    Fenced {
-        /// The old id.
-        node: NodeId,
-    },
-    /// The store was emptied. It is told all again.
-    Emptied,
-    /// The store had something else of this node than was true, which is being put right.
-    Differed {
-        /// How many names.
-        names: u64,
-    },
-    /// Another node is dead. Its names are told offline.
-    NodeLost {
-        /// That node.
-        node: NodeId,
-    },
-}
-
 /// What the driver is to do next.
 #[derive(Debug, Default)]
 pub(crate) struct Next {
@@ -67,7 +38,7 @@ pub(crate) struct Next {
     /// Sessions to end.
     pub(crate) end: Vec<End>,
     /// What happened.
-    pub(crate) events: Vec<NodeEvent>,
+    pub(crate) events: Vec<PresenceEvent>,
     /// When to poll again, if nothing happens before.
     pub(crate) wait_until: Option<Instant>,
     /// The node is closed: the store was told all, and that the node has left.

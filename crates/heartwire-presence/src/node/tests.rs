@@ -58,6 +58,13 @@ impl Story {
         assert_eq!(self.node.poll(self.now).call, None);
     }
 
+    /// To the same server. The lease is renewed first.
+    fn connects_again(&mut self) {
+        assert!(!self.node.connected(self.now, "first"));
+        let renew = self.call();
+        self.leased(renew, "1");
+    }
+
     fn later(&mut self, time: Duration) {
         self.now = self.now.saturating_add(time);
     }
@@ -94,14 +101,14 @@ fn change_whose_call_had_no_answer_is_told_again_as_it_is_by_then() {
     story.node.passed(story.now, online(1, START));
     let (call, _) = story.ops();
     story.node.answered(story.now, call, Err(()));
-    assert_eq!(story.node.poll(story.now).call, None, "not at once");
-    story.later(RETRY);
+    assert_eq!(story.node.poll(story.now).call, None, "not before there is a connection again");
+    story.connects_again();
     let (call, ops) = story.ops();
     assert!(is_online_with(&ops[0], START), "{ops:?}");
     assert!(matches!(call, Call::Apply { number: 2, .. }), "{call:?}");
     story.node.answered(story.now, call, Err(()));
     story.node.passed(story.now, offline(1, START));
-    story.later(MAX_RETRY);
+    story.connects_again();
     let (call, ops) = story.ops();
     assert!(matches!(ops[0], Op::Offline { epoch, .. } if epoch > START * 2), "{ops:?}");
     story.applied(call, &[Outcome::Offline]);
@@ -119,9 +126,7 @@ fn only_the_last_state_of_a_name_waits() {
         assert_eq!(story.node.figures(story.now).waiting, 1);
     }
     assert_eq!(story.node.names.kept(), 1);
-    story.node.connected(story.now, "first");
-    let renew = story.call();
-    story.leased(renew, "1");
+    story.connects_again();
     let (call, ops) = story.ops();
     assert!(is_offline_with(&ops[0], START), "{ops:?}");
     story.applied(call, &[Outcome::Offline]);
@@ -225,7 +230,7 @@ fn fenced_node_says_all_again_under_another_id() {
     assert_eq!(renew, Call::Renew { node: old.clone() });
     story.node.answered(story.now, renew, Ok(Answer::Fenced));
     let next = story.node.poll(story.now);
-    assert_eq!(next.events, [NodeEvent::Fenced { node: old.clone() }]);
+    assert_eq!(next.events, [PresenceEvent::Fenced { node: old.clone() }]);
     assert_ne!(*story.node.id(), old);
     story.leased(next.call.unwrap(), "2");
     let (call, ops) = story.ops();
@@ -241,7 +246,7 @@ fn emptied_store_is_told_all_again() {
     let renew = story.call();
     story.leased(renew, "2");
     let next = story.node.poll(story.now);
-    assert_eq!(next.events, [NodeEvent::Emptied]);
+    assert_eq!(next.events, [PresenceEvent::Emptied]);
     assert!(matches!(next.call, Some(Call::Apply { .. })));
 }
 
@@ -250,7 +255,7 @@ fn store_that_differs_twice_is_put_right() {
     let mut story = Story::joined();
     story.told(1, START);
     story.node.disconnected();
-    story.node.connected(story.now, "second");
+    assert!(story.node.connected(story.now, "second"));
     let renew = story.call();
     story.leased(renew, "1");
     for _ in 0..2 {
@@ -272,7 +277,7 @@ fn store_that_differs_twice_is_put_right() {
     let answer = Answer::Names { names: Vec::new(), cursor: 0 };
     story.node.answered(story.now, names, Ok(answer));
     let next = story.node.poll(story.now);
-    assert_eq!(next.events, [NodeEvent::Differed { names: 2 }]);
+    assert_eq!(next.events, [PresenceEvent::Differed { names: 2 }]);
     let Some(Call::Apply { ops, .. }) = next.call else { panic!("{next:?}") };
     assert!(is_online_with(&ops[0], START), "{ops:?}");
 }
@@ -299,7 +304,7 @@ fn incident_is_told_before_the_changes_that_wait() {
     let call = story.call();
     assert!(matches!(call, Call::Tell { kind: "incident", .. }), "{call:?}");
     story.node.answered(story.now, call, Err(()));
-    story.later(RETRY);
+    story.connects_again();
     let call = story.call();
     assert!(matches!(call, Call::Tell { kind: "incident", .. }), "{call:?}");
     story.node.answered(story.now, call, Ok(Answer::Told));
@@ -369,7 +374,7 @@ fn new_id_that_is_fenced_too_is_followed_by_another_after_a_pause() {
 
     story.node.answered(story.now, join, Ok(Answer::Fenced));
     let next = story.node.poll(story.now);
-    assert_eq!((next.call, next.wait_until), (None, Some(story.now.saturating_add(MAX_RETRY))));
-    story.later(MAX_RETRY);
+    assert_eq!((next.call, next.wait_until), (None, Some(story.now.saturating_add(JOIN_AGAIN))));
+    story.later(JOIN_AGAIN);
     assert!(matches!(story.call(), Call::Join { .. }));
 }

@@ -14,7 +14,8 @@ use super::clients::{At, Client};
 use super::faults::{Fault, MS, Plan, SECOND};
 use super::machine::{Machine, instant};
 use super::{Breach, Seen};
-use crate::node::{End, Ended, NodeEvent};
+use crate::PresenceEvent;
+use crate::node::{End, Ended};
 use crate::store::model::Model;
 use crate::store::{Answer, Call};
 
@@ -295,11 +296,7 @@ impl World {
                 if it.call.as_ref().is_none_or(|(under_way, _)| *under_way != number) {
                     return;
                 }
-                let breaks = !reaches_store || self.rng.bool();
-                self.answered(machine, number, Err(()));
-                if breaks {
-                    self.disconnect(machine);
-                }
+                self.disconnect(machine);
             }
             Todo::Connect if it.is_connected => {}
             Todo::Connect if reaches_store => {
@@ -345,11 +342,17 @@ impl World {
             for event in next.events {
                 self.trace(|| format!("node-{machine} {event:?}"));
                 match event {
-                    NodeEvent::Joined { .. } => {}
-                    NodeEvent::Fenced { .. } => self.seen.fenced += 1,
-                    NodeEvent::Emptied => self.seen.emptied += 1,
-                    NodeEvent::Differed { .. } => self.seen.differed += 1,
-                    NodeEvent::NodeLost { .. } => self.seen.nodes_lost += 1,
+                    PresenceEvent::Fenced { .. } => self.seen.fenced += 1,
+                    PresenceEvent::Emptied => self.seen.emptied += 1,
+                    PresenceEvent::Differed { .. } => self.seen.differed += 1,
+                    PresenceEvent::NodeLost { .. } => self.seen.nodes_lost += 1,
+                    PresenceEvent::Joined { .. }
+                    | PresenceEvent::Lost { .. }
+                    | PresenceEvent::Back { .. }
+                    | PresenceEvent::Incident(_)
+                    | PresenceEvent::IncidentOver(_)
+                    | PresenceEvent::Hook(_)
+                    | PresenceEvent::Failed { .. } => {}
                 }
             }
             let is_done = next.end.is_empty();

@@ -143,8 +143,12 @@ pub(super) struct Hooks {
 pub(super) struct Figures {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Only this one: idle, announced, killed or cost.
-    #[arg(long, value_name = "FIGURE")]
+    /// Only this one.
+    #[arg(
+        long,
+        value_name = "FIGURE",
+        value_parser = ["idle", "announced", "killed", "cost"]
+    )]
     pub(super) only: Option<String>,
     /// Names that are announced again.
     #[arg(long, value_name = "N", default_value_t = 100_000)]

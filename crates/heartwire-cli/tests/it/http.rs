@@ -59,6 +59,13 @@ impl Web {
         read_all(&mut stream)
     }
 
+    /// The same where the connection may be closed at any time: then, whatever had come.
+    fn try_raw(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect();
+        let _ = stream.write_all(request.as_ref());
+        read_all(&mut stream)
+    }
+
     #[track_caller]
     fn ask(&self, request: &str) -> Answer {
         let text = self.raw(request);

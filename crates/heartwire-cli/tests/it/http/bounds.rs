@@ -1,5 +1,6 @@
 //! Connections that want too much.
 
+use core::iter;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -129,10 +130,15 @@ fn thousands_at_once_are_answered_or_closed_and_no_session_suffers() {
                 })
             })
             .collect();
-        web.get("/livez").expect(200);
+        // Whoever asks may be the oldest of too many and be closed, but not each time. Nothing may
+        // panic here: the peer would beat on, and the test would never end.
+        let start = Instant::now();
+        let livez = iter::repeat_with(|| web.try_raw(get("/livez")))
+            .find(|answer| answer.starts_with("HTTP/1.1 200 ") || start.elapsed() > PATIENCE);
         let stopped = askers.into_iter().map(|asker| asker.join()).all(|end| end.is_ok());
         is_over.store(true, Relaxed);
         assert!(stopped);
+        assert!(livez.is_some_and(|answer| answer.starts_with("HTTP/1.1 200 ")));
     });
     let (answered, closed) = (answered.into_inner(), closed.into_inner());
     assert_eq!(answered + closed, THREADS * EACH);

@@ -1,0 +1,5 @@
+//! Heartwire for C: a client without its socket and its clock, in memory that the caller gives.
+//!
+//! The header is `include/heartwire.h`.
+
+#![cfg_attr(target_os = "none", no_std)]

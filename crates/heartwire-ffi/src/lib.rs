@@ -3,3 +3,6 @@
 //! The header is `include/heartwire.h`.
 
 #![cfg_attr(target_os = "none", no_std)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod abi;

@@ -1,6 +1,6 @@
 //! Test kit for real sockets: a [`Peer`] that a test plays by hand, a [`ServerRig`] and a
 //! [`ClientRig`] around the library's two ends, a [`Proxy`] between them, a [`Process`] with its
-//! [`Lines`] around a program, a [`RedisServer`], and one [`PATIENCE`].
+//! [`Lines`] around a program, a [`RedisServer`], programs in C, and one [`PATIENCE`].
 //!
 //! A busy machine runs a thread late, by any amount. So over real sockets a test asserts the order
 //! of events, a verdict's own numbers (silence, lateness and bound), and elapsed time only as a
@@ -29,6 +29,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::Instant;
 
+mod c;
 mod certificates;
 mod client;
 mod frames;
@@ -47,6 +48,7 @@ mod skip;
 #[cfg(unix)]
 mod tmux;
 
+pub use c::{SANITIZERS, c_library, c_sources, cc_has, compile_c};
 pub use certificates::{Authority, Files};
 pub use client::{ClientOffline, ClientRig, client_config, fixed};
 pub use frames::{

@@ -220,7 +220,7 @@ impl Run {
                 let wake = contract.map_or(0, |contract| contract.wake_bytes);
                 let wake = usize::try_from(wake).expect("this is no small machine");
                 assert_eq!(pad.is_some(), len < wake);
-                assert!(pad.is_none_or(|pad| pad.len() == (wake - len).max(8)));
+                assert!(pad.is_none_or(|pad| pad.bytes().count() == (wake - len).max(8)));
                 let header = self.whole.connection.data_header(len);
                 assert!(header.is_none_or(|header| header.as_ref().len() <= 8));
             }

@@ -7,7 +7,9 @@ use heartwire_core::internal::codec::{self, Decoded, Frame};
 use heartwire_core::internal::v1::{BEAT_LEN, Beat, MAX_BEAT_LEN, MAX_HELLO_LEN};
 use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{Hello, MAX_DETAIL_LEN, Offer, ResumeOffer, RetryHint, Terms};
-use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation};
+use heartwire_core::{
+    Boxed, Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation,
+};
 
 use crate::books::Books;
 use crate::knobs::{START, at};
@@ -208,7 +210,7 @@ fn bye(body: &[u8]) {
 fn of_a_session(mut bytes: &[u8]) {
     let now = at(START);
     let (mut connection, mut books) = (welcomed(), Books::new(1 << 20, 0));
-    connection.attach(Box::new(Ledger::new(1 << 20, 0)));
+    connection.attach(Boxed::new(Ledger::new(1 << 20, 0)));
     let ledger = connection.ledger_mut().expect("it is attached");
     for len in [0, 284, 65_536] {
         assert!(books.queue(ledger, Some(len)));

@@ -2,7 +2,7 @@
 
 use heartwire_core::resume::Ledger;
 use heartwire_core::v1::Offer;
-use heartwire_core::{Connection, Event, Protocol, Violation};
+use heartwire_core::{Boxed, Connection, Event, Protocol, Violation};
 
 use crate::books::Books;
 use crate::judge::Judge;
@@ -23,7 +23,7 @@ pub(crate) struct Half {
 /// Makes the connection a link of a new session.
 pub(crate) fn attach(connection: &mut Connection, windows: Option<[u16; 2]>) -> Option<Books> {
     let [send, receive] = windows?.map(u32::from);
-    connection.attach(Box::new(Ledger::new(send, receive)));
+    connection.attach(Boxed::new(Ledger::new(send, receive)));
     Some(Books::new(send, receive))
 }
 

@@ -7,7 +7,7 @@ use heartwire_core::v1::{
     Bye, ByeCode, Contract, Hello, ResumeOffer, ResumeTerms, Resumed, Resuming, RetryHint, Secret,
     Welcome,
 };
-use heartwire_core::{Connection, Event, Protocol, Settings, Violation};
+use heartwire_core::{Boxed, Connection, Event, Protocol, Settings, Violation};
 
 use crate::judge::{Judge, State};
 use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at};
@@ -184,7 +184,7 @@ impl<'a> End<'a> {
                 let welcome = self.answer_resume(Welcome::new(SESSION, 2, contract), hello);
                 let answer = welcome.encode();
                 let received = client.handle_received(at(START), &mut answer.as_slice());
-                assert_eq!(received, Ok(Some(Event::Welcome(Box::new(welcome)))), "to {offer:?}");
+                assert_eq!(received, Ok(Some(Event::Welcome(Boxed::new(welcome)))), "to {offer:?}");
                 assert_eq!(client.contract(), Some(&contract));
                 check_policies(&client, &self.connection, &contract);
             }
@@ -193,7 +193,7 @@ impl<'a> End<'a> {
                 let bye = Bye::new(ByeCode::Conflict, RetryHint::Never).detail(&detail);
                 let answer = bye.encode();
                 let received = client.handle_received(at(START), &mut answer.as_slice());
-                assert_eq!(received, Ok(Some(Event::Bye(Box::new(bye)))));
+                assert_eq!(received, Ok(Some(Event::Bye(Boxed::new(bye)))));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Bye, ByeCode, Contract, Health, Hello, RetryHint, Terms, Welcome};
-use heartwire_core::{Cause, Connection, Event, Pause, Protocol, Verdict};
+use heartwire_core::{Cause, Connection, Event, Pad, Pause, Protocol, Verdict};
 
 use crate::judge::{Judge, State};
 use crate::knobs::{Knobs, START, Span, at, nanos};
@@ -354,7 +354,7 @@ impl Pair {
         let header = end.connection.data_header(usize::from(len)).expect("it is short");
         let mut bytes = header.as_ref().to_vec();
         bytes.extend(core::iter::repeat_n(b'x', usize::from(len)));
-        bytes.extend(end.connection.pad(bytes.len()).into_iter().flatten());
+        bytes.extend(end.connection.pad(bytes.len()).into_iter().flat_map(Pad::bytes));
         end.connection.handle_sent(at(now));
         self.way(!server).send(now, bytes);
     }

@@ -8,7 +8,7 @@ use heartwire_core::resume::{Ledger, Position, Undelivered};
 use heartwire_core::v1::{
     Bye, ByeCode, Hello, Offer, Resumed, Resuming, RetryHint, Terms, Welcome,
 };
-use heartwire_core::{Connection, Event, Protocol, Violation};
+use heartwire_core::{Boxed, Connection, Event, Pad, Protocol, Violation};
 
 use crate::books::Books;
 use crate::knobs::at;
@@ -18,7 +18,7 @@ use crate::place::Place;
 pub(crate) struct Party {
     connection: Option<Connection>,
     /// The positions, while no link has them.
-    away: Option<Box<Ledger>>,
+    away: Option<Boxed<Ledger>>,
     books: Books,
     unread: Vec<u8>,
     /// All messages, and the frames that are not acknowledged.
@@ -36,7 +36,7 @@ impl Party {
     pub(crate) fn new(window: u32, receive_window: u32) -> Self {
         Self {
             connection: None,
-            away: Some(Box::new(Ledger::new(window, receive_window))),
+            away: Some(Boxed::new(Ledger::new(window, receive_window))),
             books: Books::new(window, receive_window),
             unread: Vec::new(),
             sent: Vec::new(),
@@ -178,7 +178,7 @@ impl Party {
         books.handle_written(ledger, written);
         if self.is_between_frames() && !bytes.is_empty() {
             let pad = self.connection.as_ref().and_then(|link| link.pad(bytes.len()));
-            way.send(&pad.unwrap_or_default());
+            way.send(&pad.into_iter().flat_map(Pad::bytes).collect::<Vec<_>>());
         }
     }
 

@@ -10,16 +10,15 @@ mod settings;
 mod stage;
 mod transmit;
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use dialogue::LinkState;
 use dialogue::{Arrived, Dialogue};
 pub use settings::{FrameLimits, Protocol, Settings};
 use stage::Stage;
-pub use transmit::Transmit;
+pub use transmit::{Pad, Transmit};
 
+use crate::boxed::Boxed;
 use crate::codec;
 use crate::liveness::Liveness;
 use crate::policy::{Policy, Side};
@@ -44,11 +43,11 @@ pub enum Event<'a> {
     End,
     /// A client wants to connect. Nothing more is taken from it until [`Connection::welcome`] is
     /// called, or the connection is closed.
-    Hello(Box<Hello<'a>>),
+    Hello(Boxed<Hello<'a>>),
     /// The server has accepted this client; the contract is in force.
-    Welcome(Box<Welcome>),
+    Welcome(Boxed<Welcome>),
     /// The peer is about to close the connection. The connection has ended.
-    Bye(Box<Bye<'a>>),
+    Bye(Boxed<Bye<'a>>),
 }
 
 /// The protocol that a connection turned out to speak.
@@ -127,7 +126,7 @@ impl Connection {
     fn begin(&mut self, dialogue: Dialogue) {
         self.liveness.set_policy(dialogue.policy());
         self.liveness.beat_now();
-        self.stage = Stage::V1(Box::new(dialogue));
+        self.stage = Stage::V1(Boxed::new(dialogue));
     }
 
     /// Changes this end's interval, as far as the contract allows, and makes a beat due that tells
@@ -179,14 +178,14 @@ impl Connection {
     /// The [PAD](crate::frame::Kind::Pad) that must follow a write of `len` bytes so that the
     /// server reads them at once; `None` if none is needed.
     #[must_use]
-    pub fn pad(&self, len: usize) -> Option<Vec<u8>> {
+    pub fn pad(&self, len: usize) -> Option<Pad> {
         self.stage.dialogue()?.pad(len)
     }
 
     /// Gives the connection the positions of its [session](crate::resume): from now on frames are
     /// counted, and beats tell what was taken over. To be called right after
     /// [`welcome`](Self::welcome), or after [`Event::Welcome`]; does nothing before.
-    pub fn attach(&mut self, ledger: Box<Ledger>) {
+    pub fn attach(&mut self, ledger: Boxed<Ledger>) {
         if let Some(slot) = self.stage.ledger_slot() {
             *slot = Some(ledger);
         }
@@ -194,7 +193,7 @@ impl Connection {
 
     /// Takes the positions of the session out, for its next connection.
     #[must_use]
-    pub fn detach(&mut self) -> Option<Box<Ledger>> {
+    pub fn detach(&mut self) -> Option<Boxed<Ledger>> {
         self.stage.ledger_slot()?.take()
     }
 

@@ -49,19 +49,26 @@
 //! | [`frame`], [`v1`] | the frames of protocol v0 and v1 |
 //! | [`resume`] | the positions of a session that outlives its connections |
 //!
-//! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] once per
-//! connection. On protocol v0 a connection allocates nothing. No input from a peer makes the crate
-//! panic.
+//! The crate is `no_std`. With the feature `alloc`, which is on by default, it needs an allocator:
+//! for the [`wheel`], and on [`v1`] once per connection; on protocol v0 a connection allocates
+//! nothing. Without it there is no wheel, a frame is encoded into a slice of the caller, and what
+//! would be on the heap is [in place](Boxed). No input from a peer makes the crate panic.
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "alloc"),
+    allow(clippy::large_enum_variant, reason = "there is no heap to put the large ones on")
+)]
 
+#[cfg(any(feature = "alloc", test))]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 mod arrival;
 pub mod backoff;
+mod boxed;
 mod bucket;
 mod codec;
 mod connection;
@@ -77,10 +84,14 @@ mod returning;
 mod time;
 pub mod v1;
 mod violation;
+#[cfg(feature = "alloc")]
 pub mod wheel;
 
 pub use backoff::Backoff;
-pub use connection::{Connection, Event, FrameLimits, LinkState, Protocol, Settings, Transmit};
+pub use boxed::Boxed;
+pub use connection::{
+    Connection, Event, FrameLimits, LinkState, Pad, Protocol, Settings, Transmit,
+};
 pub use liveness::{Cause, Liveness, Verdict};
 pub use pause::{MIN_PAUSE, Pause, PauseWatch};
 pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};

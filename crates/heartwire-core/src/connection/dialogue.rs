@@ -1,14 +1,13 @@
 //! A v1 connection after the handshake: the contract, and the state of both directions.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::budget::Budget;
 use super::stage::Reading;
+use super::transmit::Pad;
 use crate::arrival;
-use crate::codec;
-use crate::frame::{self, Kind};
+use crate::boxed::Boxed;
+use crate::frame;
 use crate::mix::mix;
 use crate::policy::{Policy, Side};
 use crate::resume::Ledger;
@@ -144,7 +143,7 @@ pub(super) struct Dialogue {
     heard_by_peer_before: Instant,
     budget: Budget,
     /// In a session that can be resumed.
-    pub(super) ledger: Option<Box<Ledger>>,
+    pub(super) ledger: Option<Boxed<Ledger>>,
 }
 
 impl Dialogue {
@@ -415,14 +414,10 @@ impl Dialogue {
     }
 
     /// The PAD that makes a write of `len` bytes long enough to wake the server.
-    pub(super) fn pad(&self, len: usize) -> Option<Vec<u8>> {
+    pub(super) fn pad(&self, len: usize) -> Option<Pad> {
         let wake = usize::try_from(self.contract.wake_bytes).ok()?;
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
-        let header = codec::header(Kind::Pad, missing.saturating_sub(frame::HEADER_LEN))?;
-        let mut pad = Vec::with_capacity(missing.max(header.len()));
-        pad.extend_from_slice(&header);
-        pad.resize(missing.max(header.len()), 0);
-        Some(pad)
+        Pad::new(missing.saturating_sub(frame::HEADER_LEN))
     }
 }
 

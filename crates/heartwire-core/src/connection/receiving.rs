@@ -1,10 +1,9 @@
 //! Receiving: bytes in, events out.
 
-use alloc::boxed::Box;
-
 use super::dialogue::{Arrived, Dialogue};
 use super::stage::{Reading, Stage};
 use super::{Connection, Event};
+use crate::boxed::Boxed;
 use crate::codec::Header;
 use crate::frame::{self, Kind};
 use crate::policy::{Policy, Side};
@@ -154,7 +153,7 @@ impl Connection {
                 if let Some((ledger, taken)) = self.ledger_mut().zip(bye.taken) {
                     ledger.handle_told(taken)?;
                 }
-                Event::Bye(Box::new(bye))
+                Event::Bye(Boxed::new(bye))
             }
             Kind::Pad => {
                 self.handle_whole();
@@ -224,7 +223,7 @@ impl Connection {
         self.stage = Stage::Deciding { since, max_frame };
         // A client that waits for an answer sends nothing, so there is no timeout.
         self.liveness.set_policy(Policy::agreed(None, None, None));
-        Ok(Event::Hello(Box::new(hello)))
+        Ok(Event::Hello(Boxed::new(hello)))
     }
 
     fn handle_welcome<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
@@ -236,6 +235,6 @@ impl Connection {
         let dialogue = Dialogue::new(Side::Client, agreed, health, arrived, now);
         let max_frame = welcome.max_frame.unwrap_or(frame::MAX_FRAME);
         self.begin(dialogue.with_rtt(rtt).with_max_frame(max_frame));
-        Ok(Event::Welcome(Box::new(welcome)))
+        Ok(Event::Welcome(Boxed::new(welcome)))
     }
 }

@@ -1,11 +1,11 @@
 //! The state of a connection.
 
-use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::dialogue::Dialogue;
 use super::handshake::Awaiting;
 use super::settings::{FrameLimits, Protocol, Settings};
+use crate::boxed::Boxed;
 use crate::resume::Ledger;
 use crate::time::Instant;
 use crate::violation::Violation;
@@ -31,11 +31,11 @@ pub(super) enum Stage {
     /// A HELLO came. Nothing is read until the application has decided.
     Deciding { since: Instant, max_frame: u32 },
     /// HELLO was sent, and no WELCOME came yet.
-    Awaiting(Box<Awaiting>),
+    Awaiting(Boxed<Awaiting>),
     /// Protocol v1, after the handshake.
-    V1(Box<Dialogue>),
+    V1(Boxed<Dialogue>),
     /// Protocol v1 after the end: only reads what arrived before.
-    V1Rest(Option<Box<Ledger>>),
+    V1Rest(Option<Boxed<Ledger>>),
 }
 
 impl Stage {
@@ -46,18 +46,18 @@ impl Stage {
             Protocol::Raw => Self::Raw,
             Protocol::V1 => {
                 let offer = settings.offer_in_force();
-                Self::Awaiting(Box::new(Awaiting::new(offer, settings.resume, now)))
+                Self::Awaiting(Boxed::new(Awaiting::new(offer, settings.resume, now)))
             }
             Protocol::Any => Self::Opening { reading, v0: true },
             Protocol::V1Only => Self::Opening { reading, v0: false },
         }
     }
 
-    pub(super) const fn dialogue(&self) -> Option<&Dialogue> {
+    pub(super) fn dialogue(&self) -> Option<&Dialogue> {
         if let Self::V1(dialogue) = self { Some(dialogue) } else { None }
     }
 
-    pub(super) const fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
+    pub(super) fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
         if let Self::V1(dialogue) = self { Some(dialogue) } else { None }
     }
 
@@ -94,7 +94,7 @@ impl Stage {
     }
 
     /// Where the positions of a session are, on v1.
-    pub(super) const fn ledger_slot(&mut self) -> Option<&mut Option<Box<Ledger>>> {
+    pub(super) fn ledger_slot(&mut self) -> Option<&mut Option<Boxed<Ledger>>> {
         match self {
             Self::V1(dialogue) => Some(&mut dialogue.ledger),
             Self::V1Rest(ledger) => Some(ledger),

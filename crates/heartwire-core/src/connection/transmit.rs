@@ -81,3 +81,24 @@ impl AsRef<[u8]> for Transmit {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
+
+/// A [PAD](Kind::Pad) to write: a header, and then zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pad {
+    /// The first bytes.
+    pub header: [u8; frame::HEADER_LEN],
+    /// How many zeros follow.
+    pub zeros: usize,
+}
+
+impl Pad {
+    pub(super) fn new(zeros: usize) -> Option<Self> {
+        Some(Self { header: codec::header(Kind::Pad, zeros)?, zeros })
+    }
+
+    /// All of its bytes.
+    pub fn bytes(self) -> impl Iterator<Item = u8> + Clone {
+        self.header.into_iter().chain(core::iter::repeat_n(0, self.zeros))
+    }
+}

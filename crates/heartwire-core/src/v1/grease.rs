@@ -1,8 +1,6 @@
 //! Grease (RFC 8701): entries of our bodies that mean nothing, so that the programs in the field
 //! stay able to skip what they do not know.
 
-use alloc::vec::Vec;
-
 use minicbor::Encoder;
 
 use super::handshake::{Map, Written};
@@ -16,7 +14,7 @@ const KEYS: u64 = 1_000;
 const MAX_LEN: u64 = 16;
 
 /// Adds an entry that means nothing to about half of all maps, chosen by `seed` and `kind`.
-pub(super) fn grease(map: &mut Map, kind: Kind, seed: u64) {
+pub(super) fn grease(map: &mut Map<'_>, kind: Kind, seed: u64) {
     let kind = Kind::ALL.into_iter().position(|other| other == kind).unwrap_or_default();
     let bits = mix(mix(seed).wrapping_add(u64::try_from(kind).unwrap_or_default()));
     if bits % 2 == 0 {
@@ -26,7 +24,7 @@ pub(super) fn grease(map: &mut Map, kind: Kind, seed: u64) {
 }
 
 /// A value of one of the types in CBOR, which is at most 32 bytes long.
-fn value(e: &mut Encoder<&mut Vec<u8>>, bits: u64) -> Written {
+fn value(e: &mut Encoder<&mut Map<'_>>, bits: u64) -> Written {
     let number = mix(bits) >> (bits % 64);
     let len = usize::try_from(number % (MAX_LEN + 1)).unwrap_or_default();
     let text = "this is skipped.".get(..len).unwrap_or_default();

@@ -16,7 +16,7 @@ use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::order::{Next, Outbound};
 use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{Hello, Offer, ResumeOffer, RetryHint, Terms, Welcome};
-use heartwire_core::{Connection, Event, Instant, Policy, Preset, Protocol, Settings, Side};
+use heartwire_core::{Boxed, Connection, Event, Instant, Policy, Preset, Protocol, Settings, Side};
 
 /// An end that reads what the other one has said. What it says itself is in the file.
 struct End {
@@ -83,7 +83,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 struct Ends {
     server: End,
     client: Option<End>,
-    ledgers: [Option<(Box<Ledger>, Vec<usize>)>; 2],
+    ledgers: [Option<(Boxed<Ledger>, Vec<usize>)>; 2],
 }
 
 impl Ends {
@@ -160,9 +160,9 @@ impl Ends {
         let windows = welcome.resume.map(|terms| terms.agreed);
         if let Some(agreed) = windows {
             let ledger = Ledger::new(agreed.to_client, agreed.to_server);
-            self.server.connection.attach(Box::new(ledger));
+            self.server.connection.attach(Boxed::new(ledger));
             let ledger = Ledger::new(agreed.to_server, agreed.to_client);
-            client.connection.attach(Box::new(ledger));
+            client.connection.attach(Boxed::new(ledger));
         } else if let Some(resumed) = welcome.resumed {
             let [server, own] = core::mem::take(&mut self.ledgers);
             for (end, kept) in [(&mut self.server, server), (&mut *client, own)] {

@@ -20,7 +20,7 @@ use std::io;
 use heartwire_core::order::{self, Outbound};
 use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{Health, Welcome};
-use heartwire_core::{Backoff, Connection, Instant, Pause};
+use heartwire_core::{Backoff, Boxed, Connection, Instant, Pause};
 use tracing::{Span, debug};
 
 pub(super) use self::ending::Ended;
@@ -287,7 +287,7 @@ impl<W: World> Driver<W> {
     }
 
     /// Takes the positions of the session, if it can be resumed.
-    pub(super) fn detach(&mut self) -> Option<Box<Ledger>> {
+    pub(super) fn detach(&mut self) -> Option<Boxed<Ledger>> {
         self.connection.detach()
     }
 

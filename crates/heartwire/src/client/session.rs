@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{ByeCode, ResumeTerms, Resumed, Resuming, Secret};
-use heartwire_core::{Backoff, Instant, Pause};
+use heartwire_core::{Backoff, Boxed, Instant, Pause};
 
 use super::app::{App, Link};
 use super::outbox::Tally;
@@ -41,7 +41,7 @@ pub(super) struct Session {
 /// A session without a link.
 #[derive(Debug)]
 pub(super) struct Away {
-    pub(super) ledger: Box<Ledger>,
+    pub(super) ledger: Boxed<Ledger>,
     /// Of the last link.
     pub(super) peer: SocketAddr,
     since: Instant,
@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Its link was lost.
-    pub(super) fn go_away(&mut self, ledger: Box<Ledger>, peer: SocketAddr, now: Instant) {
+    pub(super) fn go_away(&mut self, ledger: Boxed<Ledger>, peer: SocketAddr, now: Instant) {
         let until = now.saturating_add(self.grace);
         self.away = Some(Away { ledger, peer, since: now, until });
     }
@@ -245,13 +245,13 @@ impl App {
     }
 
     /// Ends the session: reports it, and what is lost with it. `ledger`: it could be resumed.
-    pub(super) fn end_session(&mut self, mut ledger: Option<Box<Ledger>>, ending: Ending) {
+    pub(super) fn end_session(&mut self, mut ledger: Option<Boxed<Ledger>>, ending: Ending) {
         let Ending { mut reason, peer, beats, unacknowledged, bye, told, goes_on } = ending;
         if let Some((session, ledger)) = self.session.take().zip(ledger.as_deref_mut()) {
             session.collect(ledger);
         }
         let has_both = ledger.as_deref().is_some_and(Ledger::has_both);
-        let undelivered = ledger.map(|ledger| self.settle_positions(*ledger, told));
+        let undelivered = ledger.map(|ledger| self.settle_positions(ledger.into_inner(), told));
         let is_done = has_both && self.outbox.log_len() == 0 && !self.outbox.has_message();
         let lost = self.settle_messages(goes_on);
         let undelivered = undelivered.map(|undelivered| add(undelivered, lost));

@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 
 use super::*;
+use crate::codec;
 use crate::connection::tests::turn;
 use crate::connection::{Connection, Event, Protocol, Settings, Spoken, Transmit};
+use crate::frame::Kind;
 use crate::liveness::{Cause, Verdict};
 use crate::order::{Found, Next, Outbound, Over};
 use crate::pause::Pause;
@@ -288,7 +290,7 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&client)).unwrap();
     let now = Instant::from_nanos(0);
     let dialogue = Dialogue::new(Side::Client, (1, contract), Health::Ok, Arrived::at(now), now);
-    let pad = |len| dialogue.pad(len).map(|pad| (pad[..8].to_vec(), pad.len()));
+    let pad = |len| dialogue.pad(len).map(|pad| (pad.header.to_vec(), pad.bytes().count()));
     let header = |body_len| codec::header(Kind::Pad, body_len).unwrap().to_vec();
     assert_eq!(pad(10), Some((header(143), 151)));
     assert_eq!(pad(153), Some((header(0), 8)));

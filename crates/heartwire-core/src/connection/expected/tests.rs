@@ -1,6 +1,5 @@
-use std::boxed::Box;
-
 use super::*;
+use crate::boxed::Boxed;
 use crate::connection::Dialogue;
 use crate::connection::dialogue::Arrived;
 use crate::connection::handshake::{Awaiting, Resume};
@@ -42,7 +41,7 @@ fn table() -> [(Stage, [Expected; 8]); 9] {
     let plain = v1(UpTo(MAX_BODY), Unexpected, Unexpected);
     let resumable = v1(UpTo(MAX_BODY), Exactly(16), Exactly(0));
     let after_end = v1(Unexpected, Exactly(16), Unexpected);
-    let mut ledger = Box::new(Ledger::new(1000, 1000));
+    let mut ledger = Boxed::new(Ledger::new(1000, 1000));
     let rest = Stage::V1Rest(Some(ledger.clone()));
     ledger.handle_frame(8, true).unwrap();
     let mut ended = dialogue.clone();
@@ -80,7 +79,7 @@ fn table() -> [(Stage, [Expected; 8]); 9] {
         ),
         (Stage::Deciding { since: now, max_frame: 0 }, [Unexpected; 8]),
         (
-            Stage::Awaiting(Box::new(Awaiting::new(offer, Resume::default(), now))),
+            Stage::Awaiting(Boxed::new(Awaiting::new(offer, Resume::default(), now))),
             [
                 Exactly(0),
                 Unexpected,
@@ -92,10 +91,10 @@ fn table() -> [(Stage, [Expected; 8]); 9] {
                 Unexpected,
             ],
         ),
-        (Stage::V1(Box::new(dialogue)), plain),
+        (Stage::V1(Boxed::new(dialogue)), plain),
         (Stage::V1Rest(None), plain),
         (rest, resumable),
-        (Stage::V1(Box::new(ended)), after_end),
+        (Stage::V1(Boxed::new(ended)), after_end),
     ]
 }
 

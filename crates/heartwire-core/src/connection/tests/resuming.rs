@@ -1,8 +1,7 @@
 //! A connection of a session that can be resumed.
 
-use std::boxed::Box;
-
 use super::*;
+use crate::boxed::Boxed;
 use crate::frame::Kind;
 use crate::resume::{Ledger, Position};
 use crate::v1::{Bye, ByeCode, Hello, Offer, RetryHint, Terms};
@@ -17,7 +16,7 @@ fn welcomed(window: u32) -> Connection {
     let received = connection.handle_received(at(0), &mut hello.as_slice());
     assert!(matches!(received, Ok(Some(Event::Hello(_)))));
     let _ = connection.welcome(at(0), 1, Terms::new(offer).agree(&offer).unwrap());
-    connection.attach(Box::new(Ledger::new(window, window)));
+    connection.attach(Boxed::new(Ledger::new(window, window)));
     connection
 }
 

@@ -1,9 +1,10 @@
 //! BYE: the last frame of an end that closes a connection on purpose.
 
+#[cfg(any(feature = "alloc", test))]
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::map::{Map, cut, entries, millis, skip, text};
+use super::map::{Body, Map, cut, entries, millis, skip, text};
 use super::resume::{position, put_position};
 use crate::frame::Kind;
 use crate::resume::Position;
@@ -144,34 +145,30 @@ impl<'a> Bye<'a> {
     }
 
     /// The whole frame.
+    #[cfg(any(feature = "alloc", test))]
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.map().frame(Kind::Bye)
+        self.to_vec(None)
+    }
+
+    /// Writes the whole frame to the start of `out`, and returns its length; `None` if it has no
+    /// room there.
+    #[must_use]
+    pub fn encode_to(&self, out: &mut [u8]) -> Option<usize> {
+        self.write_whole(None, out)
     }
 
     /// The whole frame, with [grease](super::Hello#grease) as `seed` says.
+    #[cfg(any(feature = "alloc", test))]
     #[must_use]
     pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
-        self.map().greased(Kind::Bye, seed).frame(Kind::Bye)
+        self.to_vec(Some(seed))
     }
 
-    fn map(&self) -> Map {
-        let mut map = Map::default();
-        map.put(0, |e| e.u32(self.code.number()).map(drop));
-        let (retry, window) = match self.retry {
-            RetryHint::Never => (0, None),
-            RetryHint::AtWill => (1, None),
-            RetryHint::Within { earliest, latest } => (2, Some((earliest, latest))),
-        };
-        map.put(1, |e| e.u8(retry).map(drop));
-        if let Some((earliest, latest)) = window {
-            map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
-            map.put(3, |e| e.u32(time::millis(latest.max(earliest))).map(drop));
-        }
-        let detail = cut(self.detail, MAX_DETAIL_LEN);
-        map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
-        put_position(&mut map, 5, self.taken);
-        map
+    /// As [`encode_to`](Self::encode_to), with [grease](super::Hello#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased_to(&self, seed: u64, out: &mut [u8]) -> Option<usize> {
+        self.write_whole(Some(seed), out)
     }
 
     /// Decodes the body of a frame. The caller has checked in its header that it is not longer than
@@ -209,6 +206,27 @@ impl<'a> Bye<'a> {
             _ => RetryHint::AtWill,
         };
         Some(Self { code: code?, retry, detail, taken })
+    }
+}
+
+impl Body for Bye<'_> {
+    const KIND: Kind = Kind::Bye;
+
+    fn fill(&self, map: &mut Map<'_>) {
+        map.put(0, |e| e.u32(self.code.number()).map(drop));
+        let (retry, window) = match self.retry {
+            RetryHint::Never => (0, None),
+            RetryHint::AtWill => (1, None),
+            RetryHint::Within { earliest, latest } => (2, Some((earliest, latest))),
+        };
+        map.put(1, |e| e.u8(retry).map(drop));
+        if let Some((earliest, latest)) = window {
+            map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
+            map.put(3, |e| e.u32(time::millis(latest.max(earliest))).map(drop));
+        }
+        let detail = cut(self.detail, MAX_DETAIL_LEN);
+        map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
+        put_position(map, 5, self.taken);
     }
 }
 

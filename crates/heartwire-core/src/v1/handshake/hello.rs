@@ -1,5 +1,6 @@
 //! HELLO: the first frame of a client.
 
+#[cfg(any(feature = "alloc", test))]
 use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZero;
@@ -8,7 +9,7 @@ use minicbor::Decoder;
 
 use super::VERSION;
 use super::last::LastConnection;
-use super::map::{Map, cut, duration, entries, skip, text};
+use super::map::{Body, Map, cut, duration, entries, skip, text};
 use super::resume::{ResumeOffer, Resuming};
 use crate::frame::Kind;
 use crate::v1::contract::Offer;
@@ -90,9 +91,17 @@ impl<'a> Hello<'a> {
     /// Encodes the frame. A name that is too long is sent all the same, so that the server rejects
     /// the client: it must not connect without its name. A token or an agent that is too long is
     /// left out.
+    #[cfg(any(feature = "alloc", test))]
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.map().frame(Kind::Hello)
+        self.to_vec(None)
+    }
+
+    /// Writes the whole frame to the start of `out`, and returns its length; `None` if it has no
+    /// room there.
+    #[must_use]
+    pub fn encode_to(&self, out: &mut [u8]) -> Option<usize> {
+        self.write_whole(None, out)
     }
 
     /// Encodes the frame, with [grease](Self#grease) as `seed` says.
@@ -101,42 +110,16 @@ impl<'a> Hello<'a> {
     ///
     /// About half of the frames get one more entry, which means nothing and is skipped, so that no
     /// program comes to rely on the keys of today. The same seed gives the same frame.
+    #[cfg(any(feature = "alloc", test))]
     #[must_use]
     pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
-        self.map().greased(Kind::Hello, seed).frame(Kind::Hello)
+        self.to_vec(Some(seed))
     }
 
-    fn map(&self) -> Map {
-        let mut map = Map::default();
-        map.put(0, |e| {
-            e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
-            Ok(())
-        });
-        // A part is enough to be rejected, and keeps the frame within its length.
-        map.text(1, self.name.map(|name| cut(name, 4 * MAX_NAME_LEN)));
-        if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
-            map.put(2, |e| e.bytes(token).map(drop));
-        }
-        map.duration(3, self.offer.interval());
-        map.duration(4, self.offer.shortest_interval());
-        map.duration(5, self.offer.want());
-        map.duration(6, self.offer.timeout());
-        map.duration(7, Some(self.offer.longest_timeout()));
-        map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
-        if let Some(instance) = self.instance {
-            map.put(9, |e| e.u64(instance.get()).map(drop));
-        }
-        map.u32(10, self.max_frame);
-        if let Some(last) = &self.last {
-            last.write(&mut map, 11);
-        }
-        if let Some(resume) = &self.resume {
-            resume.write(&mut map, 12);
-        }
-        if let Some(resuming) = &self.resuming {
-            resuming.write(&mut map, 13);
-        }
-        map
+    /// As [`encode_to`](Self::encode_to), with [grease](Self#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased_to(&self, seed: u64, out: &mut [u8]) -> Option<usize> {
+        self.write_whole(Some(seed), out)
     }
 
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
@@ -190,6 +173,41 @@ impl<'a> Hello<'a> {
             resume,
             resuming,
         })
+    }
+}
+
+impl Body for Hello<'_> {
+    const KIND: Kind = Kind::Hello;
+
+    fn fill(&self, map: &mut Map<'_>) {
+        map.put(0, |e| {
+            e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
+            Ok(())
+        });
+        // A part is enough to be rejected, and keeps the frame within its length.
+        map.text(1, self.name.map(|name| cut(name, 4 * MAX_NAME_LEN)));
+        if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
+            map.put(2, |e| e.bytes(token).map(drop));
+        }
+        map.duration(3, self.offer.interval());
+        map.duration(4, self.offer.shortest_interval());
+        map.duration(5, self.offer.want());
+        map.duration(6, self.offer.timeout());
+        map.duration(7, Some(self.offer.longest_timeout()));
+        map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
+        if let Some(instance) = self.instance {
+            map.put(9, |e| e.u64(instance.get()).map(drop));
+        }
+        map.u32(10, self.max_frame);
+        if let Some(last) = &self.last {
+            last.write(map, 11);
+        }
+        if let Some(resume) = &self.resume {
+            resume.write(map, 12);
+        }
+        if let Some(resuming) = &self.resuming {
+            resuming.write(map, 13);
+        }
     }
 }
 

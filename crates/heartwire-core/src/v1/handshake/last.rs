@@ -33,7 +33,7 @@ impl<'a> LastConnection<'a> {
         Self { reason, ago, session }
     }
 
-    pub(super) fn write(&self, map: &mut Map, key: u16) {
+    pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
             map.text(0, Some(cut(self.reason, MAX_REASON_LEN)));
             map.u32(1, Some(time::millis(self.ago)));

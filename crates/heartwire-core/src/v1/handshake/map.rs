@@ -1,37 +1,86 @@
-//! The CBOR maps in the bodies: how one is built, and how one is read.
+//! The CBOR maps in the bodies: how one is written, and how one is read.
 
+#[cfg(any(feature = "alloc", test))]
 use alloc::vec::Vec;
+use core::convert::Infallible;
 use core::time::Duration;
 
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
 use crate::codec;
-use crate::frame::Kind;
+use crate::frame::{HEADER_LEN, Kind};
 use crate::policy::Millis;
 use crate::time;
 use crate::v1::grease::grease;
 
-/// A CBOR map that is being built.
-#[derive(Default)]
-pub(in crate::v1) struct Map {
-    entries: u64,
-    body: Vec<u8>,
+/// A frame whose body is a map.
+pub(super) trait Body {
+    const KIND: Kind;
+
+    fn fill(&self, map: &mut Map<'_>);
+
+    /// Writes the whole frame to the start of `out`, with [grease](super::Hello#grease) if there is
+    /// a seed. Returns its length, even if there is no room for it.
+    fn write(&self, seed: Option<u64>, out: &mut [u8]) -> usize {
+        let mut map = Map { out, len: HEADER_LEN, entries: 0 };
+        map.nest(|map| {
+            self.fill(map);
+            if let Some(seed) = seed {
+                grease(map, Self::KIND, seed);
+            }
+        });
+        let len = map.len;
+        let header = codec::header(Self::KIND, len - HEADER_LEN).unwrap_or_default();
+        codec::join(out, &[&header]);
+        len
+    }
+
+    /// The same, if there is room for it.
+    fn write_whole(&self, seed: Option<u64>, out: &mut [u8]) -> Option<usize> {
+        let len = self.write(seed, out);
+        (len <= out.len()).then_some(len)
+    }
+
+    #[cfg(any(feature = "alloc", test))]
+    fn to_vec(&self, seed: Option<u64>) -> Vec<u8> {
+        let mut frame = alloc::vec![0; self.write(seed, &mut [])];
+        self.write(seed, &mut frame);
+        frame
+    }
 }
 
-pub(in crate::v1) type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
+/// A CBOR map that is being written. What has no room is counted, and not written.
+pub(in crate::v1) struct Map<'a> {
+    out: &'a mut [u8],
+    /// Of everything so far, which may be more than there is room for.
+    len: usize,
+    entries: u8,
+}
 
-impl Map {
+pub(in crate::v1) type Written = Result<(), minicbor::encode::Error<Infallible>>;
+
+impl minicbor::encode::Write for Map<'_> {
+    type Error = Infallible;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Infallible> {
+        codec::join(self.out.get_mut(self.len..).unwrap_or_default(), &[bytes]);
+        self.len += bytes.len();
+        Ok(())
+    }
+}
+
+impl Map<'_> {
     pub(in crate::v1) fn put(
         &mut self,
         key: u16,
-        value: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Written,
+        value: impl FnOnce(&mut Encoder<&mut Self>) -> Written,
     ) {
-        let mut encoder = Encoder::new(&mut self.body);
+        self.entries += 1;
+        let mut encoder = Encoder::new(self);
         // Writing to memory does not fail.
         let _ = encoder.u16(key).map(drop);
         let _ = value(&mut encoder);
-        self.entries += 1;
     }
 
     pub(super) fn text(&mut self, key: u16, text: Option<&str>) {
@@ -47,32 +96,25 @@ impl Map {
     }
 
     pub(super) fn duration(&mut self, key: u16, duration: Option<Duration>) {
-        if let Some(duration) = duration {
-            self.put(key, |e| e.u32(time::millis(duration)).map(drop));
-        }
+        self.u32(key, duration.map(time::millis));
     }
 
     /// Adds a map as the value of a key.
     pub(super) fn map(&mut self, key: u16, fill: impl FnOnce(&mut Self)) {
-        let mut inner = Self::default();
-        fill(&mut inner);
-        self.put(key, |e| e.map(inner.entries).map(drop));
-        self.body.extend(inner.body);
+        self.put(key, |_| Ok(()));
+        self.nest(fill);
     }
 
-    pub(super) fn greased(mut self, kind: Kind, seed: u64) -> Self {
-        grease(&mut self, kind, seed);
-        self
-    }
-
-    pub(super) fn frame(self, kind: Kind) -> Vec<u8> {
-        let mut map = Vec::new();
-        let _ = Encoder::new(&mut map).map(self.entries).map(drop);
-        map.extend(self.body);
-        let mut frame = Vec::new();
-        frame.extend(codec::header(kind, map.len()).unwrap_or_default());
-        frame.extend(map);
-        frame
+    /// A map begins here. Its first byte has the number of entries, and is written last.
+    fn nest(&mut self, fill: impl FnOnce(&mut Self)) {
+        let (at, outer) = (self.len, core::mem::take(&mut self.entries));
+        self.len += 1;
+        fill(self);
+        let entries = core::mem::replace(&mut self.entries, outer);
+        debug_assert!(entries < 24, "more entries would take more bytes");
+        if let Some(first) = self.out.get_mut(at) {
+            *first = 0xa0 | entries;
+        }
     }
 }
 
@@ -93,21 +135,65 @@ pub(super) fn nested<'a>(
     mut take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,
 ) -> Option<()> {
     let count = decoder.map().ok()??;
-    let mut seen = Vec::new();
+    let mut seen = Seen::new(decoder);
     for _ in 0..count {
         // A map that announces more entries than there are bytes ends here.
         let key = decoder.u64().ok()?;
-        if seen.contains(&key) {
-            return None;
-        }
-        if seen.len() == seen.capacity() {
-            // In small steps, because any client can send a map that is full of keys.
-            seen.reserve_exact(64);
-        }
-        seen.push(key);
+        seen.add(key)?;
         take(key, decoder)?;
     }
     Some(())
+}
+
+/// The keys of a map, as far as it was read.
+#[cfg(feature = "alloc")]
+struct Seen(Vec<u64>);
+
+#[cfg(feature = "alloc")]
+impl Seen {
+    const fn new(_: &Decoder<'_>) -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a key; `None` if it was there.
+    fn add(&mut self, key: u64) -> Option<()> {
+        let Self(keys) = self;
+        if keys.contains(&key) {
+            return None;
+        }
+        if keys.len() == keys.capacity() {
+            // In small steps, because any client can send a map that is full of keys.
+            keys.reserve_exact(64);
+        }
+        keys.push(key);
+        Some(())
+    }
+}
+
+/// The same without an allocator: the entries are read again for each key.
+#[cfg(not(feature = "alloc"))]
+struct Seen<'a> {
+    entries: Decoder<'a>,
+    count: usize,
+}
+
+#[cfg(not(feature = "alloc"))]
+impl<'a> Seen<'a> {
+    fn new(entries: &Decoder<'a>) -> Self {
+        Self { entries: entries.clone(), count: 0 }
+    }
+
+    fn add(&mut self, key: u64) -> Option<()> {
+        let mut entries = self.entries.clone();
+        for _ in 0..self.count {
+            if entries.u64().ok()? == key {
+                return None;
+            }
+            skip(&mut entries)?;
+        }
+        self.count += 1;
+        Some(())
+    }
 }
 
 /// Skips the value of an unknown key, which must be well-formed CBOR with texts in UTF-8.

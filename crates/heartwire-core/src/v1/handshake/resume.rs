@@ -53,7 +53,7 @@ impl ResumeOffer {
             && self.grace <= offered.grace
     }
 
-    fn put(&self, map: &mut Map, first: u16) {
+    fn put(&self, map: &mut Map<'_>, first: u16) {
         map.u32(first, Some(self.to_server));
         map.u32(first + 1, Some(self.to_client));
         map.duration(first + 2, Some(self.grace));
@@ -67,7 +67,7 @@ impl ResumeOffer {
         Some(Self { to_server: to_server?, to_client: to_client?, grace: grace? })
     }
 
-    pub(super) fn write(&self, map: &mut Map, key: u16) {
+    pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| self.put(map, 0));
     }
 
@@ -105,7 +105,7 @@ pub struct Resuming {
 }
 
 impl Resuming {
-    pub(super) fn write(&self, map: &mut Map, key: u16) {
+    pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
             map.put(0, |e| e.u64(self.server).map(drop));
             map.put(1, |e| e.u64(self.session).map(drop));
@@ -158,7 +158,7 @@ pub struct ResumeTerms {
 }
 
 impl ResumeTerms {
-    pub(super) fn write(&self, map: &mut Map, key: u16) {
+    pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
             map.put(0, |e| e.u64(self.server).map(drop));
             map.put(1, |e| e.bytes(&self.key.0).map(drop));
@@ -196,7 +196,7 @@ pub struct Resumed {
 }
 
 impl Resumed {
-    pub(super) fn write(&self, map: &mut Map, key: u16) {
+    pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
             put_position(map, 0, Some(self.received));
             map.put(1, |e| e.bytes(&self.proof.0).map(drop));
@@ -218,7 +218,7 @@ impl Resumed {
 }
 
 /// Adds a position, as an array of two numbers.
-pub(super) fn put_position(map: &mut Map, key: u16, position: Option<Position>) {
+pub(super) fn put_position(map: &mut Map<'_>, key: u16, position: Option<Position>) {
     if let Some(Position { frames, bytes }) = position {
         map.put(key, |e| e.array(2)?.u64(frames)?.u64(bytes).map(drop));
     }

@@ -103,6 +103,28 @@ fn frames_lie_on_the_protocol_as_specified() {
 }
 
 #[test]
+fn a_frame_is_written_to_a_slice_that_has_room_for_it() {
+    let fits = |frame: &[u8], write: &dyn Fn(&mut [u8]) -> Option<usize>| {
+        let mut out = [0xee; 512];
+        assert_eq!(write(&mut out), Some(frame.len()));
+        let (written, rest) = out.split_at_mut(frame.len());
+        assert_eq!(written, frame);
+        assert!(rest.iter().all(|&byte| byte == 0xee), "and nothing behind it");
+        for room in 0..frame.len() {
+            assert_eq!(write(&mut written[..room]), None, "in {room} bytes");
+        }
+    };
+    fits(HELLO, &|out| hello().encode_to(out));
+    fits(WELCOME, &|out| welcome().encode_to(out));
+    fits(BYE, &|out| bye().encode_to(out));
+    for seed in 0..100 {
+        fits(&hello().encode_greased(seed), &|out| hello().encode_greased_to(seed, out));
+        fits(&welcome().encode_greased(seed), &|out| welcome().encode_greased_to(seed, out));
+        fits(&bye().encode_greased(seed), &|out| bye().encode_greased_to(seed, out));
+    }
+}
+
+#[test]
 fn keys_that_are_not_known_are_skipped() {
     // {0: [1, 1], 7: 1000, 99: {"nested": [1, 2]}}
     let mut body = std::vec![0xa3, 0, 0x82, 1, 1, 7, 0x19, 0x03, 0xe8, 0x18, 99, 0xa1, 0x66];

@@ -1,10 +1,11 @@
 //! WELCOME: a server's answer to a client that it accepts.
 
+#[cfg(any(feature = "alloc", test))]
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::VERSION;
-use super::map::{Map, duration, entries, skip};
+use super::map::{Body, Map, duration, entries, skip};
 use super::resume::{ResumeTerms, Resumed, position, put_position};
 use crate::frame::Kind;
 use crate::resume::Position;
@@ -89,41 +90,30 @@ impl Welcome {
     }
 
     /// The whole frame.
+    #[cfg(any(feature = "alloc", test))]
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.map().frame(Kind::Welcome)
+        self.to_vec(None)
+    }
+
+    /// Writes the whole frame to the start of `out`, and returns its length; `None` if it has no
+    /// room there.
+    #[must_use]
+    pub fn encode_to(&self, out: &mut [u8]) -> Option<usize> {
+        self.write_whole(None, out)
     }
 
     /// The whole frame, with [grease](super::Hello#grease) as `seed` says.
+    #[cfg(any(feature = "alloc", test))]
     #[must_use]
     pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
-        self.map().greased(Kind::Welcome, seed).frame(Kind::Welcome)
+        self.to_vec(Some(seed))
     }
 
-    fn map(&self) -> Map {
-        let Contract { to_server, to_client, min_interval, wake_bytes } = &self.contract;
-        let mut map = Map::default();
-        map.put(0, |e| e.u8(VERSION).map(drop));
-        map.put(1, |e| e.u64(self.session).map(drop));
-        map.put(2, |e| e.u64(self.epoch).map(drop));
-        map.duration(3, to_server.interval());
-        map.duration(4, to_server.timeout());
-        map.duration(5, Some(to_server.max_timeout()));
-        map.duration(6, to_client.interval());
-        map.duration(7, to_client.timeout());
-        map.duration(8, Some(to_client.max_timeout()));
-        map.duration(9, Some(*min_interval));
-        map.put(10, |e| e.u32(*wake_bytes).map(drop));
-        map.u32(11, self.held_us);
-        map.u32(12, self.max_frame);
-        if let Some(resume) = &self.resume {
-            resume.write(&mut map, 13);
-        }
-        if let Some(resumed) = &self.resumed {
-            resumed.write(&mut map, 14);
-        }
-        put_position(&mut map, 15, self.lost);
-        map
+    /// As [`encode_to`](Self::encode_to), with [grease](super::Hello#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased_to(&self, seed: u64, out: &mut [u8]) -> Option<usize> {
+        self.write_whole(Some(seed), out)
     }
 
     /// Decodes the body of a frame, whose length was checked in its header.
@@ -178,5 +168,33 @@ impl Welcome {
         );
         let (session, epoch) = (session?, epoch?);
         Some(Self { session, epoch, contract, held_us, max_frame, resume, resumed, lost })
+    }
+}
+
+impl Body for Welcome {
+    const KIND: Kind = Kind::Welcome;
+
+    fn fill(&self, map: &mut Map<'_>) {
+        let Contract { to_server, to_client, min_interval, wake_bytes } = &self.contract;
+        map.put(0, |e| e.u8(VERSION).map(drop));
+        map.put(1, |e| e.u64(self.session).map(drop));
+        map.put(2, |e| e.u64(self.epoch).map(drop));
+        map.duration(3, to_server.interval());
+        map.duration(4, to_server.timeout());
+        map.duration(5, Some(to_server.max_timeout()));
+        map.duration(6, to_client.interval());
+        map.duration(7, to_client.timeout());
+        map.duration(8, Some(to_client.max_timeout()));
+        map.duration(9, Some(*min_interval));
+        map.put(10, |e| e.u32(*wake_bytes).map(drop));
+        map.u32(11, self.held_us);
+        map.u32(12, self.max_frame);
+        if let Some(resume) = &self.resume {
+            resume.write(map, 13);
+        }
+        if let Some(resumed) = &self.resumed {
+            resumed.write(map, 14);
+        }
+        put_position(map, 15, self.lost);
     }
 }

@@ -96,7 +96,7 @@ impl<W: World> Driver<W> {
                 Some(FromPeer::Data(_) | FromPeer::End) if self.drops_data => {}
                 Some(FromPeer::Data(body)) => app.outlet.push_data(body),
                 Some(FromPeer::End) => app.outlet.push_end(),
-                Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
+                Some(FromPeer::Welcome(welcome)) => welcomed = Some(Box::new(*welcome)),
                 Some(FromPeer::Bye(bye)) => {
                     let Bye { code, retry, detail, taken, .. } = *bye;
                     self.told = taken;

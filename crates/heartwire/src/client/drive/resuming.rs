@@ -3,7 +3,7 @@
 use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::resume::Ledger;
 use heartwire_core::v1::{Resumed, Welcome};
-use heartwire_core::{Instant, Violation};
+use heartwire_core::{Boxed, Instant, Violation};
 
 use super::{App, Driver, Event};
 use crate::client::outbox::Tally;
@@ -96,7 +96,7 @@ impl<W: World> Driver<W> {
         app.session = Some(Box::new(session));
         let ledger = Ledger::new(terms.agreed.to_server, terms.agreed.to_client);
         let longest = usize::try_from(ledger.longest_frame()).unwrap_or(usize::MAX);
-        self.connection.attach(Box::new(ledger));
+        self.connection.attach(Boxed::new(ledger));
         longest.checked_sub(HEADER_LEN).map(|longest| longest.min(max_frame))
     }
 

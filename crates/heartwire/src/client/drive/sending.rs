@@ -160,7 +160,7 @@ impl<W: World> Driver<W> {
     fn pad(&mut self, app: &mut App) {
         let unpadded = app.outbox.unpadded_len(core::mem::take(&mut self.has_news));
         if let Some(pad) = unpadded.and_then(|len| self.connection.pad(len)) {
-            app.outbox.push_control(pad);
+            app.outbox.push_control(pad.bytes().collect());
         }
     }
 }

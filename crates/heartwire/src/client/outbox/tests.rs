@@ -3,7 +3,7 @@ use std::sync::Arc;
 use heartwire_core::order::{Next, Outbound};
 use heartwire_core::resume::Ledger;
 use heartwire_core::v1::{Offer, Terms, Welcome};
-use heartwire_core::{Connection, Policy, Protocol, Settings};
+use heartwire_core::{Boxed, Connection, Policy, Protocol, Settings};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -158,7 +158,7 @@ fn connection(rig: &Rig) -> Connection {
     connection.handle_received(now, &mut &welcome[..]).unwrap();
     let mut ledger = Ledger::new(1000, 40);
     ledger.take_many(1, 10);
-    connection.attach(Box::new(ledger));
+    connection.attach(Boxed::new(ledger));
     let _beat = connection.poll(now, Outbound::Waiting);
     connection
 }

@@ -9,7 +9,7 @@ use heartwire_core::frame::END;
 use heartwire_core::internal::Gcra;
 use heartwire_core::resume::{self, Ledger, Position};
 use heartwire_core::v1::ResumeOffer;
-use heartwire_core::{Instant, Violation};
+use heartwire_core::{Boxed, Instant, Violation};
 
 use super::{Extra, Phase, Session, Standing};
 use crate::server::admission::addresses::Entered;
@@ -84,7 +84,7 @@ impl Drop for Waiting {
 /// The state of a session without a link.
 #[derive(Debug)]
 pub(in crate::server) struct Away {
-    ledger: Box<Ledger>,
+    ledger: Boxed<Ledger>,
     pub(in crate::server) since: Instant,
     pub(in crate::server) until: Instant,
     /// How much of the log was written.
@@ -127,7 +127,7 @@ impl<S: Socket> Session<S> {
     /// Makes it a session that can be resumed, with its first link.
     pub(in crate::server) fn make_resumable(&mut self, agreed: &ResumeOffer, longest: Duration) {
         let ledger = Ledger::new(agreed.to_client, agreed.to_server);
-        self.link.connection.attach(Box::new(ledger));
+        self.link.connection.attach(Boxed::new(ledger));
         self.link_number = 1;
         if agreed.grace < longest {
             let ms = u32::try_from(agreed.grace.as_millis()).unwrap_or(u32::MAX).max(1);
@@ -246,7 +246,7 @@ impl<S: Socket> Session<S> {
         &mut self,
         link: Link<S>,
         skip: usize,
-    ) -> (Link<S>, Option<Box<Ledger>>, Replayed) {
+    ) -> (Link<S>, Option<Boxed<Ledger>>, Replayed) {
         let mut old = core::mem::replace(&mut self.link, link);
         let Self { extra, phase, .. } = self;
         let mut ledger = old.connection.detach();

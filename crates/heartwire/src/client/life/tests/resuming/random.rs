@@ -3,6 +3,7 @@
 use core::iter::repeat_with;
 use std::collections::VecDeque;
 
+use heartwire_core::Boxed;
 use heartwire_core::frame::Kind;
 use heartwire_core::internal::codec;
 use heartwire_core::order::{Next, Outbound};
@@ -39,7 +40,7 @@ struct Server {
     session: u64,
     link: u32,
     connection: Connection,
-    ledger: Option<Box<Ledger>>,
+    ledger: Option<Boxed<Ledger>>,
     log: VecDeque<Vec<u8>>,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
@@ -223,7 +224,7 @@ impl Server {
             let agreed = ResumeOffer { to_server: WINDOW, to_client: WINDOW, grace: LONG };
             let key = Secret(*self.key().as_bytes());
             let terms = ResumeTerms { server: 1, key, agreed };
-            self.connection.attach(Box::new(Ledger::new(WINDOW, WINDOW)));
+            self.connection.attach(Boxed::new(Ledger::new(WINDOW, WINDOW)));
             let lost = lost.filter(|_| hello.resuming.is_some());
             Welcome::new(self.session, 0, contract).resume(Some(terms)).lost(lost).encode()
         };

@@ -1,0 +1,51 @@
+//! A value behind a pointer, where there is an allocator.
+
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+#[cfg(feature = "alloc")]
+type Place<T> = alloc::boxed::Box<T>;
+#[cfg(not(feature = "alloc"))]
+type Place<T> = T;
+
+/// A value that few connections have, or for a short time: a `Box` with the feature `alloc`, so
+/// that the others stay small, and the value itself without it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Boxed<T>(Place<T>);
+
+impl<T> Boxed<T> {
+    /// Boxes a value.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        Self(Place::<T>::from(value))
+    }
+
+    /// Takes the value out.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        #[cfg(feature = "alloc")]
+        return *self.0;
+        #[cfg(not(feature = "alloc"))]
+        return self.0;
+    }
+}
+
+impl<T> Deref for Boxed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Boxed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Boxed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -46,7 +46,7 @@
 #include <stdint.h>
 
 // Bytes of a client, besides `rx` and `tx`, on every target.
-#define HW_CLIENT_SIZE 1024
+#define HW_CLIENT_SIZE 1536
 
 // The alignment of a client's memory, in bytes.
 #define HW_CLIENT_ALIGN 8
@@ -164,6 +164,38 @@ enum hw_cause
 typedef enum hw_cause hw_cause;
 #else
 typedef uint32_t hw_cause;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How the server broke the protocol. The numbers do not change between versions.
+enum hw_violation_code
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    HW_VIOLATION_OTHER = 0,
+    HW_VIOLATION_NEGATIVE_LENGTH = 1,
+    HW_VIOLATION_TOO_LONG = 2,
+    HW_VIOLATION_UNKNOWN_TYPE = 3,
+    HW_VIOLATION_BEAT_WITH_BODY = 4,
+    HW_VIOLATION_NO_FIRST_FRAME = 5,
+    HW_VIOLATION_SLOW_FRAME = 6,
+    HW_VIOLATION_UNEXPECTED = 7,
+    HW_VIOLATION_BEAT_LENGTH = 8,
+    HW_VIOLATION_BAD_WELCOME = 9,
+    HW_VIOLATION_BAD_BYE = 10,
+    HW_VIOLATION_UNKNOWN_NONCE = 11,
+    HW_VIOLATION_PROMISE_TOO_LONG = 12,
+    HW_VIOLATION_TOO_FAST = 13,
+    HW_VIOLATION_BAD_POSITION = 14,
+    HW_VIOLATION_WINDOW = 15,
+    HW_VIOLATION_BAD_ACK = 16,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum hw_violation_code hw_violation_code;
+#else
+typedef uint32_t hw_violation_code;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -383,7 +415,7 @@ typedef struct {
 // The server broke the protocol.
 typedef struct {
     // How. `hw_violation_text` has its name.
-    uint32_t code;
+    hw_violation_code code;
 } hw_violation;
 
 // What an event carries: the part that belongs to its kind.
@@ -437,10 +469,8 @@ typedef struct {
 typedef struct {
     // The time so far.
     uint64_t ms;
-    // The counter at the last call, and whether there was one.
-    uint32_t ticks;
-    // 0 before the first call.
-    uint32_t is_running;
+    // The counter, as of the last call that moved the time.
+    uint32_t ticks_ms;
 } hw_clock;
 
 // The kernel's own timers for a connection: `SO_KEEPALIVE` with its three numbers, and
@@ -469,10 +499,6 @@ typedef union {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
-
-// Fills in the defaults: v1, beats every 10 s, a timeout of 30 s, no name. What is left to set is
-// `rx`, `tx`, and `seed`. Nothing happens if `config` is null.
-void hw_config_default(hw_config *config);
 
 // Makes a client of `size` bytes at `memory`, whatever is there. It is idle then: `memory` is the
 // `hw_client` of all other calls. It has nothing to be freed.
@@ -590,16 +616,21 @@ hw_status hw_client_link(const hw_client *client, uint64_t now_ms, hw_link *link
 uint64_t hw_clock_extend(hw_clock *clock,
                          uint32_t ticks_ms);
 
-// The kernel's timers that find a dead peer within `timeout_ms`, for a connection without beats or
-// besides them. `HW_ERR_ARGUMENT`: less than 3 s, more than 24 days, or `keepalive` is null.
+// Fills in the defaults: v1, beats every 10 s, a timeout of 30 s, no name. What is left to set is
+// `rx`, `tx`, and `seed`. Nothing happens if `config` is null.
+void hw_config_default(hw_config *config);
+
+// The kernel's timers that find a dead peer within `timeout_ms`, rounded down to seconds: for a
+// connection without beats, or besides them. The kernel's own rounding, less than a second, comes
+// on top. `HW_ERR_ARGUMENT`: less than 3 s, more than 18 h, or `keepalive` is null.
 hw_status hw_keepalive_fit(uint32_t timeout_ms,
                            hw_keepalive *keepalive);
 
 // What a status is called: a text that ends with a zero and always stays.
-const char *hw_status_text(int32_t status);
+const char *hw_status_text(hw_status status);
 
 // The name of a violation's code, as in the events of the programs.
-const char *hw_violation_text(uint32_t code);
+const char *hw_violation_text(hw_violation_code code);
 
 // The name of a BYE's code, as in the events of the programs.
 const char *hw_bye_text(uint32_t code);

@@ -48,6 +48,13 @@ impl Transmit {
         made
     }
 
+    /// A copy of these bytes of one, for a driver that keeps only its bytes.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        Self::of([bytes, &[], &[]])
+    }
+
     /// The beat of v1 in these bytes.
     pub(super) fn as_beat(&self) -> Option<v1::Beat> {
         let body = self.as_ref().get(frame::HEADER_LEN..)?.first_chunk()?;

@@ -1,6 +1,9 @@
 //! The settings of a client.
 
 use core::ffi::c_char;
+use core::ptr;
+
+use super::memory;
 
 /// The protocol that a client speaks.
 #[expect(clippy::exhaustive_enums, reason = "C knows each number")]
@@ -83,4 +86,41 @@ pub struct Config {
     /// server's messages are then not lost with a connection; in such a session this client sends
     /// none. 0: no. Refused with `HW_ERR_PROTOCOL` in a library without it.
     pub grace_ms: u32,
+}
+
+/// Fills in the defaults: v1, beats every 10 s, a timeout of 30 s, no name. What is left to set is
+/// `rx`, `tx`, and `seed`. Nothing happens if `config` is null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn hw_config_default(config: *mut Config) {
+    // SAFETY: it is null, or has room for a config.
+    let _ = unsafe { memory::put(config, Config::DEFAULT) };
+}
+
+impl Config {
+    const DEFAULT: Self = Self {
+        protocol: 0,
+        interval_ms: 10_000,
+        timeout_ms: 30_000,
+        min_interval_ms: 0,
+        max_timeout_ms: 0,
+        echo: 0,
+        handshake_timeout_ms: 0,
+        frame_timeout_ms: 0,
+        clock_step_ms: 0,
+        tick_ms: 0,
+        name: ptr::null(),
+        name_len: 0,
+        token: ptr::null(),
+        token_len: 0,
+        agent: ptr::null(),
+        agent_len: 0,
+        rx: ptr::null_mut(),
+        rx_len: 0,
+        tx: ptr::null_mut(),
+        tx_len: 0,
+        seed: 0,
+        first_wait_ms: 0,
+        max_wait_ms: 0,
+        grace_ms: 0,
+    };
 }

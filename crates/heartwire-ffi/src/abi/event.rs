@@ -1,6 +1,11 @@
 //! What came from the server, and how a connection ended.
 
 use core::ffi::c_char;
+use core::time::Duration;
+
+use heartwire_core::v1::{self, RetryHint};
+
+use crate::client::floor_ms;
 
 /// What an event is.
 #[expect(clippy::exhaustive_enums, reason = "C knows each number")]
@@ -147,13 +152,42 @@ pub struct Verdict {
     pub late_ms: u32,
 }
 
+/// How the server broke the protocol. The numbers do not change between versions.
+#[expect(non_camel_case_types, missing_docs, reason = "the names in C, which say it")]
+#[expect(clippy::exhaustive_enums, reason = "C knows each number")]
+/// cbindgen:rename-all=prefix:HW_VIOLATION_
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViolationCode {
+    OTHER = 0,
+    NEGATIVE_LENGTH = 1,
+    TOO_LONG = 2,
+    UNKNOWN_TYPE = 3,
+    BEAT_WITH_BODY = 4,
+    NO_FIRST_FRAME = 5,
+    SLOW_FRAME = 6,
+    UNEXPECTED = 7,
+    BEAT_LENGTH = 8,
+    BAD_WELCOME = 9,
+    BAD_BYE = 10,
+    UNKNOWN_NONCE = 11,
+    PROMISE_TOO_LONG = 12,
+    TOO_FAST = 13,
+    BAD_POSITION = 14,
+    WINDOW = 15,
+    BAD_ACK = 16,
+}
+
+/// A number that stands for a [`ViolationCode`].
+pub type ViolationNumber = u32;
+
 /// The server broke the protocol.
 #[expect(clippy::exhaustive_structs, reason = "C reads it")]
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Violation {
     /// How. `hw_violation_text` has its name.
-    pub code: u32,
+    pub code: ViolationCode,
 }
 
 /// What an event carries: the part that belongs to its kind.
@@ -185,4 +219,78 @@ pub struct Event {
     pub kind: EventKind,
     /// What it carries.
     pub of: EventOf,
+}
+
+impl Event {
+    const fn new(kind: EventKind, of: EventOf) -> Self {
+        Self { kind, of }
+    }
+
+    const fn plain(kind: EventKind) -> Self {
+        Self::new(kind, EventOf { promise_ms: 0 })
+    }
+
+    pub(crate) const fn none() -> Self {
+        Self::plain(EventKind::NONE)
+    }
+
+    pub(crate) const fn beat() -> Self {
+        Self::plain(EventKind::BEAT)
+    }
+
+    pub(crate) const fn end() -> Self {
+        Self::plain(EventKind::END)
+    }
+
+    pub(crate) const fn closed() -> Self {
+        Self::plain(EventKind::CLOSED)
+    }
+
+    pub(crate) fn promise(promise: Duration) -> Self {
+        Self::new(EventKind::PROMISE, EventOf { promise_ms: floor_ms(promise) })
+    }
+
+    pub(crate) const fn data(body: &[u8]) -> Self {
+        let data = Bytes { ptr: body.as_ptr(), len: body.len() };
+        Self::new(EventKind::DATA, EventOf { data })
+    }
+
+    pub(crate) const fn dead(dead: Verdict) -> Self {
+        Self::new(EventKind::DEAD, EventOf { dead })
+    }
+
+    pub(crate) const fn broken(code: ViolationCode) -> Self {
+        Self::new(EventKind::BROKEN, EventOf { broken: Violation { code } })
+    }
+
+    pub(crate) fn bye(bye: &v1::Bye<'_>) -> Self {
+        let (retry, earliest, latest) = match bye.retry {
+            RetryHint::Never => (Retry::Never, Duration::ZERO, Duration::ZERO),
+            RetryHint::AtWill => (Retry::AtWill, Duration::ZERO, Duration::ZERO),
+            RetryHint::Within { earliest, latest } => (Retry::Within, earliest, latest),
+        };
+        let bye = Bye {
+            code: bye.code.number(),
+            retry,
+            earliest_ms: floor_ms(earliest),
+            latest_ms: floor_ms(latest),
+            detail: bye.detail.as_ptr().cast(),
+            detail_len: bye.detail.len(),
+        };
+        Self::new(EventKind::BYE, EventOf { bye })
+    }
+
+    pub(crate) const fn welcome(welcome: Welcome) -> Self {
+        Self::new(EventKind::WELCOME, EventOf { welcome })
+    }
+}
+
+impl Direction {
+    pub(crate) fn of(direction: &v1::Direction) -> Self {
+        Self {
+            interval_ms: direction.interval().map_or(0, floor_ms),
+            timeout_ms: direction.timeout().map_or(0, floor_ms),
+            max_timeout_ms: floor_ms(direction.max_timeout()),
+        }
+    }
 }

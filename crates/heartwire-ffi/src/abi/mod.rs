@@ -9,11 +9,23 @@
 #![expect(unsafe_code, reason = "C passes pointers")]
 
 mod calls;
+mod clock;
 mod config;
 mod event;
+mod keepalive;
+mod link;
+mod memory;
 mod status;
+mod step;
+mod text;
 
 pub use calls::*;
+pub use clock::*;
 pub use config::*;
 pub use event::*;
+pub use keepalive::*;
+pub use link::*;
+pub use memory::*;
 pub use status::*;
+pub use step::*;
+pub use text::*;

@@ -22,3 +22,6 @@ pub enum Status {
     /// This protocol does not have it.
     ERR_PROTOCOL = -6,
 }
+
+/// A number that stands for a [`Status`].
+pub type StatusNumber = i32;

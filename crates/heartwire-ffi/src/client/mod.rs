@@ -1,0 +1,175 @@
+//! The client: what the calls of C do, in safe Rust.
+//!
+//! One connection after the other is kept by [`heartwire_core`]; here is what lies around it: the
+//! bytes that wait on both sides, the life of a connection, and when to come back.
+
+mod ending;
+mod frame;
+mod hearing;
+mod inbox;
+mod memory;
+mod outbox;
+mod returning;
+mod sending;
+mod settings;
+mod telling;
+mod time;
+mod turn;
+
+use core::time::Duration;
+
+use heartwire_core::order::ReadFirst;
+use heartwire_core::{Connection, Instant, Pause, PauseWatch, Protocol};
+
+use self::ending::Ending;
+use self::inbox::Inbox;
+use self::outbox::Outbox;
+use self::returning::Returning;
+pub(crate) use self::settings::{Identity, Settings};
+use self::telling::News;
+use self::time::Clock;
+pub(crate) use self::time::floor_ms;
+use crate::abi::{self, Status};
+
+/// A client in memory that the caller gave.
+#[derive(Debug)]
+pub(crate) struct Client<'m> {
+    settings: Settings<'m>,
+    clock: Clock,
+    inbox: Inbox<'m>,
+    outbox: Outbox<'m>,
+    phase: Phase,
+    /// The connection, or the last one while there is none: what came on it can still be taken.
+    connection: Option<Connection>,
+    /// How it ended, until the application was told.
+    ending: Option<Ending>,
+    /// Whether there is, or was, such an event.
+    is_end_known: bool,
+    /// A read of the socket that is demanded, and how many were demanded in a row.
+    read: Option<ReadFirst>,
+    reads: u8,
+    watch: PauseWatch,
+    last_pause: Option<Pause>,
+    /// The last time that the socket took bytes, or the connection began to end.
+    moved_at: Instant,
+    news: News,
+    returning: Returning,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There is none.
+    Idle,
+    /// It is kept.
+    Keeping,
+    /// What waits is written, then it is closed.
+    Leaving,
+    /// It is to be closed.
+    Over,
+}
+
+impl<'m> Client<'m> {
+    /// A client that is idle.
+    pub(crate) fn new(
+        settings: Settings<'m>,
+        rx: &'m mut [u8],
+        tx: &'m mut [u8],
+    ) -> Result<Self, Status> {
+        let zero = Instant::from_nanos(0);
+        let mut client = Self {
+            clock: Clock::new(settings.step()),
+            inbox: Inbox::new(rx),
+            outbox: Outbox::new(tx, settings.reserve()),
+            phase: Phase::Idle,
+            connection: None,
+            ending: None,
+            is_end_known: false,
+            read: None,
+            reads: 0,
+            watch: PauseWatch::new(zero, Duration::ZERO),
+            last_pause: None,
+            moved_at: zero,
+            news: News::new(zero),
+            returning: Returning::new(settings.backoff()),
+            settings,
+        };
+        if client.settings.is_v1() {
+            let longest = client.longest_hello();
+            let fits = client.outbox.push_control(|room| returning::encode(&longest, room, None));
+            client.outbox.clear();
+            if !fits {
+                return Err(Status::ERR_SIZE);
+            }
+        }
+        Ok(client)
+    }
+
+    /// The caller's clock shows this. Notices a pause of this device.
+    fn awake(&mut self, now_ms: u64) -> Instant {
+        let now = self.clock.set(now_ms);
+        if let Some(pause) = self.watch.handle_wake(now, Duration::ZERO) {
+            self.last_pause = Some(pause);
+        }
+        now
+    }
+
+    /// Back to the caller, which sleeps until the deadline at the latest.
+    fn rest(&mut self) {
+        let until = self.deadline();
+        self.watch.handle_sleep(until);
+    }
+
+    /// The transport is connected.
+    pub(crate) fn connected(&mut self, now_ms: u64) -> Result<(), Status> {
+        if self.phase != Phase::Idle {
+            return Err(Status::ERR_STATE);
+        }
+        let now = self.clock.set(now_ms);
+        // A pause before this connection is none of it.
+        self.watch = PauseWatch::new(now, Duration::ZERO);
+        (self.last_pause, self.read) = (None, None);
+        (self.ending, self.is_end_known) = (None, false);
+        self.inbox.clear();
+        self.outbox.clear();
+        self.moved_at = now;
+        self.phase = Phase::Keeping;
+        self.returning.begin();
+        self.news.begin(now);
+        let mut connection = Connection::new(self.core_settings(), self.clock.end_of(now));
+        connection.set_health(self.news.health());
+        if self.settings.is_v1() {
+            self.say_hello(now);
+        } else {
+            connection.beat_now();
+            self.returning.online(now, None);
+        }
+        self.connection = Some(connection);
+        self.rest();
+        Ok(())
+    }
+
+    fn core_settings(&self) -> heartwire_core::Settings {
+        let protocol = match self.settings.protocol {
+            abi::Protocol::V1 => Protocol::V1,
+            abi::Protocol::V0 => Protocol::V0,
+            abi::Protocol::Raw => Protocol::Raw,
+        };
+        heartwire_core::Settings::new(self.settings.policy)
+            .protocol(protocol)
+            .offer(self.settings.offer)
+            .limits(self.settings.limits)
+            .tick(Duration::from_millis(self.settings.tick_ms.into()))
+    }
+
+    /// The connection, if messages can be sent on it.
+    fn online(&self) -> Result<&Connection, Status> {
+        let connection = self.connection.as_ref().ok_or(Status::ERR_STATE)?;
+        let is_welcomed = !self.settings.is_v1() || connection.contract().is_some();
+        if self.phase == Phase::Keeping && is_welcomed {
+            Ok(connection)
+        } else {
+            Err(Status::ERR_STATE)
+        }
+    }
+}

@@ -338,7 +338,7 @@ impl Run {
             _ => contract.to_client,
         };
         assert!(promised <= direction.max_promise(), "{promised:?} {direction:?}");
-        assert!(promised >= contract.min_interval.min(direction.interval().expect("it beats")));
+        assert!(promised >= contract.min_interval().min(direction.interval().expect("it beats")));
     }
 
     /// The server decides. What came meanwhile is read.

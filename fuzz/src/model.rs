@@ -10,7 +10,7 @@ pub(crate) fn check_agreement(terms: &Terms, client: &Offer, agreed: &Result<Con
     match agreed {
         Ok(contract) => {
             assert_eq!(
-                (contract.min_interval, contract.wake_bytes),
+                (contract.min_interval(), contract.wake_bytes),
                 (min_interval, terms.wake_bytes)
             );
             check_direction(client, &terms.offer, min_interval, &contract.to_server);

@@ -429,7 +429,7 @@ impl Pair {
             end.judge.check(&end.connection);
             // The first beat, those that were asked for, and those that were due by a promise, up
             // to a quarter early.
-            let min_interval = nanos(self.contract.min_interval).min(self.min_interval);
+            let min_interval = nanos(self.contract.min_interval()).min(self.min_interval);
             let due = (self.now - self.began) / (min_interval / 4 * 3).max(1) + 2;
             assert!(u64::from(end.sent) <= due + u64::from(end.asked), "{} beats", end.sent);
         }

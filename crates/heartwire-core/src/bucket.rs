@@ -58,7 +58,7 @@ impl Bucket {
 
 /// How many whole intervals fit into `time`; at most `u32::MAX`.
 pub(crate) fn intervals(time: Duration, interval: Duration) -> u32 {
-    u32::try_from(time.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX)
+    u32::try_from(nanos(time) / nanos(interval).max(1)).unwrap_or(u32::MAX)
 }
 
 /// Token buckets with the same rate and burst (generic cell rate algorithm). Each bucket is one

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use crate::order::{Found, Outbound, ReadFirst};
 use crate::pause::Pause;
-use crate::policy::{Bound, Policy};
-use crate::time::{Instant, millis};
+use crate::policy::{Bound, Millis, Policy};
+use crate::time::Instant;
 
 /// A silence is restarted at most this often after pauses of this process, so that even a host that
 /// is paused all the time declares a dead peer dead after `(MAX_GRACES + 1) × timeout` awake.
@@ -190,7 +190,7 @@ impl Liveness {
 
     /// Draws how early the next beat is sent, from random bits: up to a quarter of the interval.
     pub(crate) fn draw_early(&mut self, bits: u64) {
-        let quarter_ms = self.policy.interval().map_or(0, millis) / 4;
+        let quarter_ms = self.policy.interval.map_or(0, Millis::get) / 4;
         let early_ms = ((u64::from(quarter_ms) + 1) * (bits >> 32)) >> 32;
         self.early_ms = u32::try_from(early_ms).unwrap_or(quarter_ms);
     }
@@ -202,14 +202,14 @@ impl Liveness {
 
     /// When the due or next beat is due by the policy. It only moves later.
     pub(crate) fn beat_due_at(&self) -> Option<Instant> {
-        let beat = self.policy.interval()?;
-        let since = match self.policy.timeout() {
+        let interval = self.policy.interval?;
+        let since = match self.policy.timeout {
             // The peer may only answer beats, so other traffic is not enough.
             Some(_) => self.last_sent.min(self.last_beat.max(self.last_heard)),
             // Only the peer has a timeout, and the tutorial's server counts only beats.
             None => self.last_beat,
         };
-        Some(since.saturating_add(beat))
+        Some(since.plus_millis(interval.get()))
     }
 
     /// The policy in force.
@@ -228,15 +228,14 @@ impl Liveness {
         if self.is_dead {
             return None;
         }
-        self.policy.timeout().map(|timeout| self.judged_from.saturating_add(timeout))
+        self.policy.timeout.map(|timeout| self.judged_from.plus_millis(timeout.get()))
     }
 
     fn beat_at(&self) -> Option<Instant> {
         if self.is_dead || self.beat_due {
             return None;
         }
-        let early = Duration::from_millis(self.early_ms.into());
-        Some(self.beat_due_at()?.saturating_sub(early))
+        Some(self.beat_due_at()?.minus_millis(self.early_ms))
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::time::Typed;
+use crate::time::{Typed, millis_down, millis_up};
 
 /// Heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
 ///
@@ -28,9 +28,9 @@ use crate::time::Typed;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    interval: Option<Millis>,
-    timeout: Option<Millis>,
-    peer_interval: Option<Millis>,
+    pub(crate) interval: Option<Millis>,
+    pub(crate) timeout: Option<Millis>,
+    pub(crate) peer_interval: Option<Millis>,
     echo: bool,
 }
 
@@ -106,17 +106,12 @@ impl Policy {
     }
 
     /// The policy of one end of a contract, which was checked when the ends agreed.
-    pub(crate) fn agreed(
-        interval: Option<Duration>,
-        timeout: Option<Duration>,
-        peer_interval: Option<Duration>,
+    pub(crate) const fn agreed(
+        interval: Option<Millis>,
+        timeout: Option<Millis>,
+        peer_interval: Option<Millis>,
     ) -> Self {
-        Self {
-            interval: interval.map(Millis::clamp),
-            timeout: timeout.map(Millis::clamp),
-            peer_interval: peer_interval.map(Millis::clamp),
-            echo: false,
-        }
+        Self { interval, timeout, peer_interval, echo: false }
     }
 
     pub(crate) fn without_beats(mut self) -> Self {
@@ -208,15 +203,16 @@ impl PolicyBuilder {
     ///
     /// [`PolicyError`] says which settings do not fit together. Change the builder and try again.
     pub fn build(self) -> Result<Policy, PolicyError> {
-        let interval = Millis::floor("interval", self.interval)?;
-        let timeout = Millis::ceil("timeout", self.timeout)?;
-        let peer_interval = Millis::ceil("peer interval", self.peer_interval)?.or(interval);
+        let interval = Millis::exact("interval", self.interval, millis_down)?;
+        let timeout = Millis::exact("timeout", self.timeout, millis_up)?;
+        let peer_interval =
+            Millis::exact("peer interval", self.peer_interval, millis_up)?.or(interval);
         if interval.is_some() && self.echo {
             return Err(PolicyError::BeatAndEcho);
         }
         if let (Some(timeout), Some(peer_interval)) = (timeout, peer_interval) {
             // One beat may be late because of a retransmission.
-            if timeout.duration() < peer_interval.duration().saturating_mul(2) {
+            if !timeout.holds_two(peer_interval) {
                 return Err(PolicyError::TimeoutTooShort {
                     timeout: timeout.duration(),
                     peer_interval: peer_interval.duration(),
@@ -384,31 +380,33 @@ impl Millis {
         Duration::from_millis(u64::from(self.0.get()))
     }
 
+    /// Whether two intervals are not longer than this timeout.
+    pub(crate) const fn holds_two(self, interval: Self) -> bool {
+        self.get() / 2 >= interval.get()
+    }
+
+    /// A third of it, rounded up.
+    pub(crate) fn third(self) -> Self {
+        Self(NonZeroU32::new(self.get().div_ceil(3)).unwrap_or(NonZeroU32::MIN))
+    }
+
     /// The nearest value in range, rounded up.
     pub(crate) fn clamp(value: Duration) -> Self {
-        let millis = value.as_nanos().div_ceil(1_000_000);
         Self(
-            u32::try_from(millis).ok().map_or(NonZeroU32::MAX, |millis| {
+            millis_up(value).map_or(NonZeroU32::MAX, |millis| {
                 NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN)
             }),
         )
     }
 
-    fn floor(knob: &'static str, value: Option<Duration>) -> Result<Option<Self>, PolicyError> {
-        value.map(|value| Self::exact(knob, value, value.as_millis())).transpose()
-    }
-
-    fn ceil(knob: &'static str, value: Option<Duration>) -> Result<Option<Self>, PolicyError> {
-        value
-            .map(|value| Self::exact(knob, value, value.as_nanos().div_ceil(1_000_000)))
-            .transpose()
-    }
-
-    fn exact(knob: &'static str, value: Duration, millis: u128) -> Result<Self, PolicyError> {
-        u32::try_from(millis)
-            .ok()
-            .and_then(Self::new)
-            .ok_or(PolicyError::OutOfRange { knob, value })
+    fn exact(
+        knob: &'static str,
+        value: Option<Duration>,
+        millis: fn(Duration) -> Option<u32>,
+    ) -> Result<Option<Self>, PolicyError> {
+        let Some(value) = value else { return Ok(None) };
+        let millis = millis(value).and_then(Self::new);
+        millis.map(Some).ok_or(PolicyError::OutOfRange { knob, value })
     }
 }
 

@@ -39,24 +39,68 @@ impl Instant {
     /// The time from `earlier` to this point; zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    /// The same in nanoseconds.
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The same in microseconds, or `u32::MAX`, which is 71 minutes, if it is longer.
+    pub(crate) fn micros_since(self, earlier: Self) -> u32 {
+        u32::try_from(self.nanos_since(earlier) / 1_000).unwrap_or(u32::MAX)
+    }
+
+    /// The same in milliseconds, or `u32::MAX`, which is 49 days, if it is longer.
+    pub(crate) fn millis_since(self, earlier: Self) -> u32 {
+        u32::try_from(self.nanos_since(earlier) / 1_000_000).unwrap_or(u32::MAX)
+    }
+
+    /// This point moved later by some milliseconds.
+    pub(crate) fn plus_millis(self, millis: u32) -> Self {
+        Self(self.0.saturating_add(u64::from(millis) * 1_000_000))
+    }
+
+    /// This point moved earlier by some milliseconds.
+    pub(crate) fn minus_millis(self, millis: u32) -> Self {
+        Self(self.0.saturating_sub(u64::from(millis) * 1_000_000))
     }
 }
 
 /// A duration in nanoseconds, or `u64::MAX`, which is 584 years, if it is longer.
+///
+/// (Here and below without the 128 bits of `Duration`'s own methods, which a small processor
+/// divides slowly, with much code.)
 #[must_use]
 pub fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(duration.subsec_nanos().into())
 }
 
 /// A duration in microseconds, or `u32::MAX`, which is 71 minutes, if it is longer.
 pub(crate) fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+    parts(duration, 1_000_000, duration.subsec_micros()).unwrap_or(u32::MAX)
 }
 
 /// A duration in milliseconds, or `u32::MAX`, which is 49 days, if it is longer.
 pub(crate) fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+    millis_down(duration).unwrap_or(u32::MAX)
+}
+
+/// A duration in milliseconds, rounded down; `None` if it is over 49 days.
+pub(crate) fn millis_down(duration: Duration) -> Option<u32> {
+    parts(duration, 1_000, duration.subsec_millis())
+}
+
+/// A duration in milliseconds, rounded up; `None` if it is over 49 days.
+pub(crate) fn millis_up(duration: Duration) -> Option<u32> {
+    parts(duration, 1_000, duration.subsec_nanos().div_ceil(1_000_000))
+}
+
+/// A duration in parts of a second, of which its last second has `rest`.
+fn parts(duration: Duration, per_second: u32, rest: u32) -> Option<u32> {
+    u32::try_from(duration.as_secs()).ok()?.checked_mul(per_second)?.checked_add(rest)
 }
 
 /// Displays a duration as people type it: `0s`, `250ms`, `2.5s`, `90s`, `5m`, `1h`, `1h30m`. The
@@ -81,7 +125,37 @@ impl fmt::Display for Typed {
 mod tests {
     use std::string::ToString;
 
-    use super::{Duration, Typed};
+    use super::*;
+
+    #[test]
+    fn a_duration_is_counted_in_smaller_units_exactly_or_as_their_maximum() {
+        let second = u128::from(u64::MAX) * 1_000_000_000;
+        let edges = [0, 1, 999, 1_000, 999_999, 1_000_000, 1_000_001, 999_999_999, 1_000_000_000];
+        let limits = [0, u128::from(u32::MAX) * 1_000, u128::from(u32::MAX) * 1_000_000];
+        let limits = limits.into_iter().chain([u128::from(u64::MAX), second]);
+        let near = |limit: u128| {
+            edges.into_iter().flat_map(move |edge| [limit.saturating_sub(edge), limit + edge])
+        };
+        for total in limits.flat_map(near) {
+            let seconds = u64::try_from(total / 1_000_000_000).unwrap_or(u64::MAX);
+            let rest = u32::try_from(total % 1_000_000_000).unwrap();
+            let duration = Duration::new(seconds, rest);
+            let total = duration.as_nanos();
+            assert_eq!(nanos(duration), u64::try_from(total).unwrap_or(u64::MAX), "{total}");
+            assert_eq!(micros(duration), u32::try_from(total / 1_000).unwrap_or(u32::MAX));
+            assert_eq!(millis_down(duration), u32::try_from(total / 1_000_000).ok());
+            assert_eq!(millis_up(duration), u32::try_from(total.div_ceil(1_000_000)).ok());
+            assert_eq!(millis(duration), millis_down(duration).unwrap_or(u32::MAX));
+            let (start, now) = (Instant::from_nanos(7), Instant(7).saturating_add(duration));
+            let since = now.saturating_since(start);
+            assert_eq!(now.nanos_since(start), nanos(since));
+            assert_eq!(now.micros_since(start), micros(since));
+            assert_eq!(now.millis_since(start), millis(since));
+            let whole = Duration::from_millis(millis(duration).into());
+            assert_eq!(start.plus_millis(millis(duration)), start.saturating_add(whole));
+            assert_eq!(now.minus_millis(millis(duration)), now.saturating_sub(whole));
+        }
+    }
 
     #[test]
     fn a_duration_is_shown_as_people_type_it() {

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::bucket::{self, Bucket};
+use crate::policy::Millis;
 use crate::time::Instant;
 
 /// Burst of beats that may come at once, or too early, without a warning.
@@ -24,8 +25,8 @@ impl Budget {
 
     /// Charges one beat of a peer that agreed to one per `interval`. Returns `false` if the budget
     /// is exhausted.
-    pub(super) fn charge(&mut self, interval: Duration, now: Instant) -> bool {
-        let half = (interval / 2).max(Duration::from_micros(1));
+    pub(super) fn charge(&mut self, interval: Millis, now: Instant) -> bool {
+        let half = Duration::from_micros(u64::from(interval.get()) * 500);
         let most = MIN_CREDIT.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
         // A peer that was not read for long may have sent all its beats meanwhile.
         self.0.refill(half, |gained| gained.max(most), now);

@@ -9,9 +9,9 @@ use crate::arrival;
 use crate::boxed::Boxed;
 use crate::frame;
 use crate::mix::mix;
-use crate::policy::{Policy, Side};
+use crate::policy::{Millis, Policy, Side};
 use crate::resume::Ledger;
-use crate::time::{Instant, micros, millis};
+use crate::time::Instant;
 use crate::v1::{Beat, Contract, Direction, Health};
 use crate::violation::Violation;
 
@@ -28,10 +28,6 @@ impl Said {
     const fn by(beat: &Beat) -> Self {
         let Beat { silence_ms, late_ms, health, too_fast, .. } = *beat;
         Self { silence_ms, late_ms, health, too_fast }
-    }
-
-    fn silence(self) -> Duration {
-        Duration::from_millis(self.silence_ms.into())
     }
 }
 
@@ -156,7 +152,7 @@ impl Dialogue {
         arrived: Arrived,
         now: Instant,
     ) -> Self {
-        let promise_ms = contract.policy(side).interval().map_or(0, millis);
+        let promise_ms = contract.policy(side).interval.map_or(0, Millis::get);
         Self {
             side,
             contract,
@@ -232,20 +228,18 @@ impl Dialogue {
         due_at: Option<Instant>,
         now: Instant,
     ) -> (Beat, bool) {
-        let since_start = now.saturating_since(self.started).as_nanos();
-        let nonce = u64::try_from(since_start).unwrap_or(u64::MAX).saturating_add(1);
-        self.nonce = nonce.max(self.nonce);
-        let late = due_at.map_or(Duration::ZERO, |due_at| now.saturating_since(due_at));
-        let tells =
-            LastSent { promise_ms: policy.interval().map_or(0, millis), health: self.health };
+        self.nonce = now.nanos_since(self.started).saturating_add(1).max(self.nonce);
+        let late_ms = due_at.map_or(0, |due_at| now.millis_since(due_at));
+        let promise_ms = policy.interval.map_or(0, Millis::get);
+        let tells = LastSent { promise_ms, health: self.health };
         let is_news = tells != core::mem::replace(&mut self.told, tells);
         let beat = Beat {
             nonce: self.nonce,
             echo: self.heard.nonce,
-            held_us: micros(now.saturating_since(self.heard.at)),
-            silence_ms: millis(now.saturating_since(last_heard)),
+            held_us: now.micros_since(self.heard.at),
+            silence_ms: now.millis_since(last_heard),
             promise_ms: tells.promise_ms,
-            late_ms: u16::try_from(late.as_millis()).unwrap_or(u16::MAX),
+            late_ms: u16::try_from(late_ms).unwrap_or(u16::MAX),
             health: tells.health,
             too_fast: self.budget.credit() < 0,
         };
@@ -296,10 +290,10 @@ impl Dialogue {
         }
         // Of beats that are read together only the last one's arrival is known: earlier ones are
         // older than they seem, so this time never goes back.
-        let heard_by_peer_at = latest.saturating_sub(beat.silence());
+        let heard_by_peer_at = latest.minus_millis(beat.silence_ms);
         self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
         self.said = Said::by(beat);
-        self.promised(beat.promise(), policy)
+        self.promised(Millis::new(beat.promise_ms), policy)
     }
 
     fn measure(&mut self, beat: &Beat, arrived_at: Instant) {
@@ -326,26 +320,27 @@ impl Dialogue {
 
     fn promised(
         &self,
-        promise: Option<Duration>,
+        promise: Option<Millis>,
         policy: &Policy,
     ) -> Result<Option<Policy>, Violation> {
         let Some(promise) = promise else { return Ok(None) };
         let from_peer = self.inward();
-        let max = from_peer.max_promise();
+        let max = from_peer.longest_promise();
         if promise > max {
+            let (promise, max) = (promise.duration(), max.duration());
             return Err(Violation::PromiseTooLong { promise, max });
         }
         let min_interval = self.contract.min_interval;
-        let promise = promise.max(min_interval.min(from_peer.interval().unwrap_or(min_interval)));
-        if policy.peer_interval() == Some(promise) {
+        let promise = promise.max(min_interval.min(from_peer.interval.unwrap_or(min_interval)));
+        if policy.peer_interval == Some(promise) {
             return Ok(None);
         }
-        Ok(Some(Policy::agreed(policy.interval(), from_peer.timeout_for(promise), Some(promise))))
+        Ok(Some(Policy::agreed(policy.interval, from_peer.timeout_after(promise), Some(promise))))
     }
 
     /// Charges one beat to the peer's budget.
     fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
-        let agreed = self.inward().interval().into_iter().chain(policy.peer_interval()).min();
+        let agreed = self.inward().interval.into_iter().chain(policy.peer_interval).min();
         // Without an agreed interval, the server's minimum interval is the limit.
         let interval = agreed.unwrap_or(self.contract.min_interval);
         if self.budget.charge(interval, now) { Ok(()) } else { Err(Violation::TooFast) }
@@ -377,19 +372,18 @@ impl Dialogue {
         }
         let to_peer = self.outward();
         // The peer knows only the promise of our last beat that was written.
-        let promised = Some(Duration::from_millis(self.promised_ms.into()));
-        let promised = promised.filter(|promise| !promise.is_zero());
-        let theirs = to_peer.timeout_for(promised.or(to_peer.interval())?)?;
-        let ours = policy.timeout().filter(|_| self.said.silence() >= theirs)?;
-        Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
+        let promised = Millis::new(self.promised_ms).or(to_peer.interval)?;
+        let theirs = to_peer.timeout_after(promised)?.get();
+        let ours = policy.timeout.filter(|_| self.said.silence_ms >= theirs)?.get();
+        Some(self.heard_by_peer_at.plus_millis(theirs).plus_millis(ours))
     }
 
     /// Changes our interval, as far as the contract allows. Returns the new policy.
     pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
         let to_peer = self.outward();
-        let least = self.contract.min_interval.min(to_peer.interval()?);
-        let interval = interval.min(to_peer.max_promise()).max(least);
-        Some(Policy::agreed(Some(interval), policy.timeout(), policy.peer_interval()))
+        let least = self.contract.min_interval.min(to_peer.interval?);
+        let interval = Millis::clamp(interval).min(to_peer.longest_promise()).max(least);
+        Some(Policy::agreed(Some(interval), policy.timeout, policy.peer_interval))
     }
 
     /// Returns whether the peer must be told.

@@ -10,7 +10,7 @@ use crate::order::{Found, Next, Outbound, Over, ReadFirst};
 use crate::pause::Pause;
 use crate::policy::Bound;
 use crate::resume::Ledger;
-use crate::time::{Instant, millis};
+use crate::time::Instant;
 
 impl Connection {
     /// What to do next, at `now`, with `outbound` waiting to be written. A driver asks whenever it
@@ -56,8 +56,9 @@ impl Connection {
     fn tells_silence(&self, now: Instant, outbound: Outbound) -> bool {
         let is_due =
             (self.beat_due() && outbound != Outbound::Blocked) || self.liveness.is_beat_time(now);
-        let silence = now.saturating_since(self.liveness.last_heard());
-        is_due && self.stage.dialogue().is_some() && millis(silence) > 0
+        is_due
+            && self.stage.dialogue().is_some()
+            && now.millis_since(self.liveness.last_heard()) > 0
     }
 
     /// The beats and answers that are due and can be written; then sleep.

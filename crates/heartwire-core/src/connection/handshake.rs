@@ -67,23 +67,23 @@ impl Awaiting {
     pub(super) fn check(&self, welcome: &Welcome) -> Result<(), Violation> {
         let offer = &self.offer;
         let Contract { to_server, to_client, wake_bytes, .. } = &welcome.contract;
-        let fits = |direction: &Direction| match (direction.timeout(), direction.interval()) {
+        let fits = |direction: &Direction| match (direction.timeout, direction.interval) {
             (Some(timeout), Some(interval)) => {
-                (interval.saturating_mul(2)..=direction.max_timeout()).contains(&timeout)
+                timeout.holds_two(interval) && timeout <= direction.max_timeout
             }
             (Some(_), None) => false,
             (None, _) => true,
         };
-        let can_beat = to_server.interval().is_none_or(|interval| {
-            offer.shortest_interval().is_some_and(|min_interval| interval >= min_interval)
+        let can_beat = to_server.interval.is_none_or(|interval| {
+            offer.min_interval.is_some_and(|min_interval| interval >= min_interval)
         });
-        let judges_as_offered = match (offer.timeout(), to_client.timeout()) {
+        let judges_as_offered = match (offer.timeout, to_client.timeout) {
             (Some(least), Some(timeout)) => timeout >= least,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
         // A promise of the server can extend the timeout to the maximum timeout.
-        let can_wait = to_client.max_timeout() <= offer.longest_timeout();
+        let can_wait = to_client.max_timeout <= offer.max_timeout;
         // The bytes that wake the server fit into one frame.
         let can_wake = *wake_bytes <= MAX_PAD_LEN;
         if fits(to_server)

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::handshake::Resume;
 use crate::frame;
 use crate::policy::{Millis, Policy};
+use crate::time::millis_up;
 use crate::v1::{Offer, ResumeOffer};
 
 /// The protocol of a connection.
@@ -31,8 +32,8 @@ pub enum Protocol {
 #[derive(Clone, Copy, Debug)]
 pub struct FrameLimits {
     pub(super) max_frame: u32,
-    handshake_timeout: Option<Millis>,
-    frame: Option<Millis>,
+    pub(super) handshake_timeout: Option<Millis>,
+    pub(super) frame: Option<Millis>,
 }
 
 impl Default for FrameLimits {
@@ -164,7 +165,8 @@ impl Settings {
     /// the bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick_ms = u16::try_from(tick.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
+        let millis = millis_up(tick).and_then(|millis| u16::try_from(millis).ok());
+        self.tick_ms = millis.unwrap_or(u16::MAX);
         self
     }
 

@@ -1,7 +1,5 @@
 //! The state of a connection.
 
-use core::time::Duration;
-
 use super::dialogue::Dialogue;
 use super::handshake::Awaiting;
 use super::settings::{FrameLimits, Protocol, Settings};
@@ -13,7 +11,7 @@ use crate::violation::Violation;
 /// A frame may take this long per KiB of its body on top of [`FrameLimits::frame`]: 1 KiB/s is
 /// slower than any link that could carry a beat in time, and still ends a peer that sends slowly on
 /// purpose.
-const TIME_PER_KIB: Duration = Duration::from_secs(1);
+const MILLIS_PER_KIB: u32 = 1_000;
 
 /// Maximum number of answers owed. An answer only proves life, so more of them would tell a
 /// flooding peer nothing.
@@ -143,10 +141,10 @@ impl Stage {
     /// When the frame or handshake timeout ends.
     pub(super) fn deadline(&self, limits: &FrameLimits) -> Option<Instant> {
         match self.reading() {
-            Reading::First { since } => Some(since.saturating_add(limits.handshake_within()?)),
+            Reading::First { since } => Some(since.plus_millis(limits.handshake_timeout?.get())),
             Reading::Frame { since, body_len } => {
-                let for_body = TIME_PER_KIB.saturating_mul(body_len / 1024);
-                Some(since.saturating_add(limits.frame_within()?).saturating_add(for_body))
+                let for_body = MILLIS_PER_KIB.saturating_mul(body_len / 1024);
+                Some(since.plus_millis(limits.frame?.get()).plus_millis(for_body))
             }
             Reading::Between => None,
         }

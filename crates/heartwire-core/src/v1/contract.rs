@@ -17,11 +17,11 @@ pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Settings that one end offers in the negotiation: what it wants, and the limits it agrees to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    interval: Option<Millis>,
-    min_interval: Option<Millis>,
-    want: Option<Millis>,
-    timeout: Option<Millis>,
-    max_timeout: Millis,
+    pub(crate) interval: Option<Millis>,
+    pub(crate) min_interval: Option<Millis>,
+    pub(super) want: Option<Millis>,
+    pub(crate) timeout: Option<Millis>,
+    pub(crate) max_timeout: Millis,
 }
 
 impl Offer {
@@ -30,18 +30,12 @@ impl Offer {
     /// is shorter; its maximum timeout is [`MAX_TIMEOUT`], or its own timeout if that is longer.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        let third = policy.timeout().map(|timeout| timeout / 3);
-        let want = policy.peer_interval().or(third);
-        let min_interval = [policy.interval(), want].into_iter().flatten().min();
-        let min_interval = min_interval.map_or(MIN_INTERVAL, |interval| interval.min(MIN_INTERVAL));
-        let max_timeout = policy.timeout().map_or(MAX_TIMEOUT, |timeout| timeout.max(MAX_TIMEOUT));
-        Self {
-            interval: policy.interval().map(Millis::clamp),
-            min_interval: Some(Millis::clamp(min_interval)),
-            want: want.map(Millis::clamp),
-            timeout: policy.timeout().map(Millis::clamp),
-            max_timeout: Millis::clamp(max_timeout),
-        }
+        let Policy { interval, timeout, peer_interval, .. } = *policy;
+        let want = peer_interval.or(timeout.map(Millis::third));
+        let usual = Millis::clamp(MIN_INTERVAL);
+        let min_interval = [interval, want].into_iter().flatten().fold(usual, Millis::min);
+        let max_timeout = max_timeout_over(timeout, Millis::clamp(MAX_TIMEOUT));
+        Self { interval, min_interval: Some(min_interval), want, timeout, max_timeout }
     }
 
     pub(super) fn of_parts(
@@ -118,9 +112,9 @@ fn max_timeout_over(timeout: Option<Millis>, max_timeout: Millis) -> Millis {
 /// One direction of a connection: the sender's interval and the receiver's timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direction {
-    interval: Option<Millis>,
-    timeout: Option<Millis>,
-    max_timeout: Millis,
+    pub(crate) interval: Option<Millis>,
+    pub(crate) timeout: Option<Millis>,
+    pub(crate) max_timeout: Millis,
 }
 
 impl Direction {
@@ -151,29 +145,40 @@ impl Direction {
     }
 
     /// The receiver's timeout when the sender promises a beat within `promise`: the time for delay
-    /// and loss stays the same, and two beats fit in. `None` without a timeout.
+    /// and loss stays the same, and two beats fit in. `None` without a timeout. At most 49 days,
+    /// and a fraction of a millisecond is rounded up.
     #[must_use]
     pub fn timeout_for(&self, promise: Duration) -> Option<Duration> {
-        let (timeout, interval) = (self.timeout()?, self.interval()?);
-        let allowance = timeout.saturating_sub(interval);
-        Some(promise.saturating_add(allowance.max(promise)))
+        self.timeout_after(Millis::clamp(promise)).map(Millis::duration)
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn timeout_after(&self, promise: Millis) -> Option<Millis> {
+        let (timeout, interval) = (self.timeout?.get(), self.interval?.get());
+        let (allowance, promise) = (timeout.saturating_sub(interval), promise.get());
+        Millis::new(promise.saturating_add(allowance.max(promise)))
     }
 
     /// The longest promise that the receiver accepts: its timeout stays under the maximum timeout.
     /// A whole number of milliseconds, as beats promise.
     #[must_use]
     pub fn max_promise(&self) -> Duration {
-        let max_timeout = self.max_timeout();
-        match (self.timeout(), self.interval()) {
+        self.longest_promise().duration()
+    }
+
+    /// The same in milliseconds.
+    pub(crate) fn longest_promise(&self) -> Millis {
+        let max_timeout = self.max_timeout.get();
+        let longest = match (self.timeout, self.interval) {
             (Some(timeout), Some(interval)) => {
-                let half = Duration::from_millis(u64::from(self.max_timeout.get() / 2));
-                (max_timeout.saturating_sub(timeout.saturating_sub(interval)))
-                    .min(half)
-                    .max(interval)
+                let allowance = timeout.get().saturating_sub(interval.get());
+                max_timeout.saturating_sub(allowance).min(max_timeout / 2)
             }
-            // What was agreed can be promised, also without a timeout.
-            (Some(_), None) | (None, _) => max_timeout.max(self.interval().unwrap_or_default()),
-        }
+            (Some(_), None) | (None, _) => max_timeout,
+        };
+        // What was agreed can be promised.
+        let longest = Millis::new(longest).max(self.interval);
+        longest.unwrap_or(self.max_timeout)
     }
 }
 
@@ -185,8 +190,7 @@ pub struct Contract {
     pub to_server: Direction,
     /// The server's interval and the client's timeout.
     pub to_client: Direction,
-    /// The shortest interval that the server accepts.
-    pub min_interval: Duration,
+    pub(crate) min_interval: Millis,
     /// How many bytes wake the server: a client that wants its data read at once pads a shorter
     /// write with a PAD frame. 1: any byte does.
     pub wake_bytes: u32,
@@ -196,19 +200,23 @@ impl Contract {
     pub(super) const fn of_parts(
         to_server: Direction,
         to_client: Direction,
-        min_interval: Duration,
+        min_interval: Millis,
         wake_bytes: u32,
     ) -> Self {
         Self { to_server, to_client, min_interval, wake_bytes }
     }
-}
 
-impl Contract {
+    /// The shortest interval that the server accepts.
+    #[must_use]
+    pub fn min_interval(&self) -> Duration {
+        self.min_interval.duration()
+    }
+
     /// The policy of one end: the interval of the direction from it, the timeout of the one to it.
     #[must_use]
-    pub fn policy(&self, side: Side) -> Policy {
+    pub const fn policy(&self, side: Side) -> Policy {
         let (from_peer, to_peer) = self.directions(side);
-        Policy::agreed(to_peer.interval(), from_peer.timeout(), from_peer.interval())
+        Policy::agreed(to_peer.interval, from_peer.timeout, from_peer.interval)
     }
 
     /// The direction to an end, and the one from it.
@@ -275,12 +283,7 @@ impl Terms {
         let min_interval = self.offer.min_interval.unwrap_or(Millis::clamp(MIN_INTERVAL));
         let to_server = direction(client, &self.offer, min_interval)?;
         let to_client = direction(&self.offer, client, min_interval)?;
-        Ok(Contract {
-            to_server,
-            to_client,
-            min_interval: min_interval.duration(),
-            wake_bytes: self.wake_bytes,
-        })
+        Ok(Contract { to_server, to_client, min_interval, wake_bytes: self.wake_bytes })
     }
 }
 
@@ -290,8 +293,7 @@ fn direction(
     min_interval: Millis,
 ) -> Result<Direction, Conflict> {
     let max_timeout = receiver.max_timeout;
-    let third = |timeout: Millis| Millis::clamp(timeout.duration() / 3);
-    let wanted = receiver.timeout.map(|timeout| receiver.want.unwrap_or(third(timeout)));
+    let wanted = receiver.timeout.map(|timeout| receiver.want.unwrap_or(timeout.third()));
     let Some(sender_min_interval) = sender.min_interval else {
         return match receiver.timeout {
             Some(timeout) => Err(Conflict::NoBeats { timeout: timeout.duration() }),
@@ -312,7 +314,7 @@ fn direction(
 }
 
 fn timeout_for(timeout: Millis, interval: Millis, max_timeout: Millis) -> Result<Millis, Conflict> {
-    if timeout.duration() >= interval.duration().saturating_mul(2) {
+    if timeout.holds_two(interval) {
         return Ok(timeout);
     }
     let needed = interval.duration().saturating_mul(3);

@@ -256,7 +256,7 @@ fn tell(event: &Event<'_>, told: &mut String) {
                 ms(to_client.interval()),
                 ms(to_client.timeout()),
                 ms(Some(to_client.max_timeout())),
-                ms(Some(contract.min_interval)),
+                ms(Some(contract.min_interval())),
                 contract.wake_bytes,
                 resume.map(|terms| (terms.server, numbers(terms.agreed))),
                 resumed.map(|resumed| pair(resumed.received)),

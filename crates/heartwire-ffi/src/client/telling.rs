@@ -52,7 +52,7 @@ impl News {
 
 /// How often changes may be told in the long run.
 fn pace_of(contract: &Contract) -> Duration {
-    contract.to_server.interval().unwrap_or(contract.min_interval).max(Duration::from_millis(1))
+    contract.to_server.interval().unwrap_or(contract.min_interval()).max(Duration::from_millis(1))
 }
 
 impl Client<'_> {
@@ -65,7 +65,7 @@ impl Client<'_> {
         let agreed = contract.to_server.interval().ok_or(Status::ERR_STATE)?;
         let wanted = Duration::from_millis(interval_ms.into());
         let wanted = if interval_ms == 0 { agreed } else { wanted };
-        let least = contract.min_interval.min(agreed);
+        let least = contract.min_interval().min(agreed);
         let promised_ms = floor_ms(wanted.min(contract.to_server.max_promise()).max(least));
         self.news.promise_ms = if interval_ms == 0 { 0 } else { promised_ms };
         self.rest();

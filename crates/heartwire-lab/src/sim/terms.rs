@@ -195,7 +195,7 @@ impl InForce {
         let from_peer = directions(&contract, side).0;
         // A promise beyond the allowed one counts as the allowed one.
         let least =
-            contract.min_interval.min(from_peer.interval().unwrap_or(contract.min_interval));
+            contract.min_interval().min(from_peer.interval().unwrap_or(contract.min_interval()));
         let promise = promise.max(least);
         if self.peer_gap == Some(promise) {
             return false;

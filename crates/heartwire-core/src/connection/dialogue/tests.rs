@@ -17,6 +17,7 @@ use crate::liveness::{Cause, Verdict};
 use crate::order::{Found, Next, Outbound, Over};
 use crate::pause::Pause;
 use crate::policy::Preset;
+use crate::time::millis;
 use crate::v1::{Hello, Offer, Terms, Welcome};
 
 const TICK: Duration = Duration::from_millis(100);

@@ -189,11 +189,11 @@ impl Body for Hello<'_> {
         if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
             map.put(2, |e| e.bytes(token).map(drop));
         }
-        map.duration(3, self.offer.interval());
-        map.duration(4, self.offer.shortest_interval());
-        map.duration(5, self.offer.want());
-        map.duration(6, self.offer.timeout());
-        map.duration(7, Some(self.offer.longest_timeout()));
+        map.millis(3, self.offer.interval);
+        map.millis(4, self.offer.min_interval);
+        map.millis(5, self.offer.want);
+        map.millis(6, self.offer.timeout);
+        map.millis(7, Some(self.offer.max_timeout));
         map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
         if let Some(instance) = self.instance {
             map.put(9, |e| e.u64(instance.get()).map(drop));

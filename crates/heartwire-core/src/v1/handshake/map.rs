@@ -11,7 +11,6 @@ use minicbor::{Decoder, Encoder};
 use crate::codec;
 use crate::frame::{HEADER_LEN, Kind};
 use crate::policy::Millis;
-use crate::time;
 use crate::v1::grease::grease;
 
 /// A frame whose body is a map.
@@ -95,8 +94,8 @@ impl Map<'_> {
         }
     }
 
-    pub(super) fn duration(&mut self, key: u16, duration: Option<Duration>) {
-        self.u32(key, duration.map(time::millis));
+    pub(super) fn millis(&mut self, key: u16, millis: Option<Millis>) {
+        self.u32(key, millis.map(Millis::get));
     }
 
     /// Adds a map as the value of a key.

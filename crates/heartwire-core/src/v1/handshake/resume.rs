@@ -7,6 +7,7 @@ use minicbor::Decoder;
 
 use super::map::{Map, duration, nested, skip};
 use crate::resume::{MAX_WINDOW, MIN_WINDOW, Position};
+use crate::time;
 
 /// A key or a proof. Not printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl ResumeOffer {
     fn put(&self, map: &mut Map<'_>, first: u16) {
         map.u32(first, Some(self.to_server));
         map.u32(first + 1, Some(self.to_client));
-        map.duration(first + 2, Some(self.grace));
+        map.u32(first + 2, Some(time::millis(self.grace)));
     }
 
     fn of_parts(

@@ -163,7 +163,7 @@ impl Welcome {
         let contract = Contract::of_parts(
             Direction::of_parts(interval, timeout, max_timeout?),
             Direction::of_parts(client_interval, client_timeout, client_max_timeout?),
-            min_interval?.duration(),
+            min_interval?,
             wake_bytes?,
         );
         let (session, epoch) = (session?, epoch?);
@@ -179,13 +179,13 @@ impl Body for Welcome {
         map.put(0, |e| e.u8(VERSION).map(drop));
         map.put(1, |e| e.u64(self.session).map(drop));
         map.put(2, |e| e.u64(self.epoch).map(drop));
-        map.duration(3, to_server.interval());
-        map.duration(4, to_server.timeout());
-        map.duration(5, Some(to_server.max_timeout()));
-        map.duration(6, to_client.interval());
-        map.duration(7, to_client.timeout());
-        map.duration(8, Some(to_client.max_timeout()));
-        map.duration(9, Some(*min_interval));
+        map.millis(3, to_server.interval);
+        map.millis(4, to_server.timeout);
+        map.millis(5, Some(to_server.max_timeout));
+        map.millis(6, to_client.interval);
+        map.millis(7, to_client.timeout);
+        map.millis(8, Some(to_client.max_timeout));
+        map.millis(9, Some(*min_interval));
         map.put(10, |e| e.u32(*wake_bytes).map(drop));
         map.u32(11, self.held_us);
         map.u32(12, self.max_frame);

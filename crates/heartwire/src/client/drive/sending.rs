@@ -29,7 +29,7 @@ impl<W: World> Driver<W> {
     pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) {
         self.news_at = None;
         let Some(contract) = self.connection.contract() else { return };
-        let (agreed, min_interval) = (contract.to_server.interval(), contract.min_interval);
+        let (agreed, min_interval) = (contract.to_server.interval(), contract.min_interval());
         let (promise, health) = (app.controls.promise(), self.health_at(app, now));
         if (promise, health) == (self.promised, self.health) {
             return;

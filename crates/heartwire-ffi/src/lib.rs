@@ -8,3 +8,5 @@
 pub mod abi;
 mod client;
 mod names;
+#[cfg(target_os = "none")]
+mod panic;

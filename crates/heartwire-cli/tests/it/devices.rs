@@ -1,4 +1,4 @@
-//! The client in C that the book shows.
+//! The clients in C that the book shows.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use heartwire_testkit::{Lines, Process, ms, skip};
+use heartwire_testkit::{Lines, Process, compile_c, ms, skip, wait_until};
 use tempfile::TempDir;
 
 use crate::program::Server;
@@ -65,4 +65,46 @@ fn a_client_in_c_finds_a_server_that_hangs_and_is_found_when_it_hangs() {
     assert!(silence.unwrap().parse::<u32>().unwrap() >= 2_000, "{line}");
     assert_eq!(client.exit_code(), Some(5));
     server.process.thaw();
+}
+
+/// Compiles the first listing of the chapter about the C library, with shorter times.
+fn door_in(directory: &TempDir) -> Option<PathBuf> {
+    let chapter = include_str!("../../../../docs/book/src/firmware.md");
+    let (_, listing) = chapter.split_once("```c\n").unwrap();
+    let (listing, _) = listing.split_once("```").unwrap();
+    let defaults = "hw_config_default(&config);\n";
+    assert!(listing.contains(defaults));
+    let shorter =
+        format!("{defaults}    config.interval_ms = 200;\n    config.timeout_ms = 2000;\n");
+    let (source, program) = (directory.path().join("door.c"), directory.path().join("door"));
+    fs::write(&source, listing.replace(defaults, &shorter)).unwrap();
+    let compiled = compile_c(&source, &[], &program);
+    if compiled.is_none() {
+        skip("cc is not installed");
+    }
+    compiled
+}
+
+#[test]
+fn first_program_with_the_c_library_beats_finds_a_dead_server_and_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(program) = door_in(&directory) else { return };
+    let server = Server::start_plain(&["--interval", "200ms", "--timeout", "3s"]);
+    let port = server.addr.port().to_string();
+    let mut command = Command::new(program);
+    let mut client = Process::spawn(command.args(["127.0.0.1", &port]).stdout(Stdio::piped()));
+    let printed = Lines::of(client.0.stdout.take().unwrap());
+    let times = |what: &str| printed.so_far().iter().filter(|line| line.text == what).count();
+
+    assert_eq!(printed.first(1)[0].text, "welcome");
+    assert_eq!(server.events.event("online").text("name"), "hall/door-3");
+    assert_eq!(server.events.event("data")["preview"], "\"the door is open\"");
+    wait_until("it has heard beats", || times("beat") > 2);
+
+    server.process.freeze();
+    let line = printed.line("dead").text;
+    let silence = line.strip_prefix("dead: silent for ").and_then(|rest| rest.strip_suffix(" ms"));
+    assert!(silence.unwrap().parse::<u32>().unwrap() >= 2_000, "{line}");
+    server.process.thaw();
+    wait_until("it is back", || times("welcome") == 2);
 }

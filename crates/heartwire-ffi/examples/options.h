@@ -57,8 +57,6 @@ static void parse(int argc, char **argv) {
     size_t drawn = random ? fread(&config.seed, sizeof config.seed, 1, random) : 0;
     if (drawn == 0) config.seed = (uint64_t)getpid();
     if (random) fclose(random);
-    config.agent = "posix.c";
-    config.agent_len = 7;
 
     int option;
     while ((option = getopt(argc, argv, "0r1ei:t:m:M:p:n:f:g:s:k:u:")) != -1) {
@@ -92,6 +90,7 @@ static void parse(int argc, char **argv) {
         fprintf(stderr, "usage: posix [OPTIONS] HOST PORT, see posix.c\n");
         exit(2);
     }
+    if (config.protocol == HW_PROTOCOL_V1) config.agent = "posix.c", config.agent_len = 7;
     options.host = argv[optind];
     options.port = argv[optind + 1];
 }

@@ -17,6 +17,7 @@ mod demo;
 mod devices;
 mod environment;
 mod errors;
+mod firmware;
 mod frozen;
 mod health;
 mod hostile;

@@ -10,7 +10,7 @@ mod outages;
 mod page;
 mod resuming;
 mod second;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::process::Stdio;
 use std::time::Instant;

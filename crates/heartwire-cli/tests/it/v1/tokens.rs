@@ -15,12 +15,12 @@ use serde_json::json;
 use crate::program::{Client, Server, heartwire};
 use crate::tls::certificate;
 
-pub(super) const TOKEN: &str = "GRZmXBAWuWwFk3TtVYoX";
-pub(super) const OTHER_TOKEN: &str = "5Jx2gLq0vD9sPz8nHc7y";
+pub(crate) const TOKEN: &str = "GRZmXBAWuWwFk3TtVYoX";
+pub(crate) const OTHER_TOKEN: &str = "5Jx2gLq0vD9sPz8nHc7y";
 const ALICE: &str = "mB4eTn1wRk6uYf3aQi0o";
 
 /// A file for the user alone, whose name says what it is for.
-pub(super) fn file(name: &str, text: &str) -> String {
+pub(crate) fn file(name: &str, text: &str) -> String {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tokens");
     fs::create_dir_all(&directory).unwrap();
     let path = directory.join(name);

@@ -118,6 +118,21 @@ impl Backoff {
         }
     }
 
+    /// The same after so many attempts, for a client that keeps only their number.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn after(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// How many attempts were made since a connection was stable.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// How long to wait before the next attempt. Each call counts as an attempt, except one that
     /// uses only a hint.
     pub fn next_wait(&mut self) -> Duration {

@@ -2,9 +2,11 @@
 
 use core::time::Duration;
 
+use heartwire_core::resume::Ledger;
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_core::{Cause, Connection, Instant, Verdict, Violation};
 
+use super::returning::End;
 use super::time::{floor_ms, up_ms};
 use super::{Client, Phase};
 use crate::abi::{self, Event, Status, ViolationCode};
@@ -36,7 +38,7 @@ impl Client<'_> {
         };
         self.ending = Some(Ending::Dead(dead));
         self.read_on(now);
-        self.lose("dead", now);
+        self.lose(End::Dead, RetryHint::AtWill, now);
     }
 
     /// The server took too long for a frame.
@@ -48,33 +50,44 @@ impl Client<'_> {
     /// The server broke the protocol. It is told why, if it has accepted this client.
     pub(super) fn end_broken(&mut self, violation: Violation, now: Instant) {
         self.ending = Some(Ending::Broken(names::violation_code(&violation)));
-        let is_welcomed = self.connection.as_ref().and_then(Connection::contract).is_some();
-        self.lose("protocol_error", now);
-        if is_welcomed {
-            self.outbox.drop_unbegun();
-            let is_too_fast = violation == Violation::TooFast;
-            let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };
-            let bye = Bye::new(code, RetryHint::AtWill).detail(violation.name());
-            if self.outbox.push_control(|room| bye.encode_to(room)) {
-                self.phase = Phase::Leaving;
-                self.moved_at = now;
-            }
+        let was_welcomed = self.settings.is_v1() && self.returning.is_online();
+        self.lose(End::Broken, RetryHint::AtWill, now);
+        // A frame that stopped in the middle is no breach of a session: its path may have been cut.
+        let is_slow = matches!(violation, Violation::SlowFrame { .. });
+        if !was_welcomed || (is_slow && self.sessions.is_resumable()) {
+            return;
         }
+        self.outbox.drop_unbegun();
+        let code =
+            if violation == Violation::TooFast { ByeCode::TooFast } else { ByeCode::Protocol };
+        let bye = Bye::new(code, RetryHint::AtWill).detail(violation.name());
+        if self.say_bye(&bye) {
+            (self.phase, self.moved_at) = (Phase::Leaving, now);
+        }
+        self.sessions.end(true);
+    }
+
+    /// Says BYE behind what waits, with what was taken over. Returns whether it had room.
+    fn say_bye(&mut self, bye: &Bye<'_>) -> bool {
+        let ledger = self.connection.as_ref().and_then(Connection::ledger);
+        let bye = bye.taken(ledger.map(Ledger::taken));
+        self.outbox.push_control(|room| bye.encode_to(room))
     }
 
     /// The server said BYE.
-    pub(super) fn end_by_bye(&mut self, retry: RetryHint, now: Instant) {
+    pub(super) fn end_by_bye(&mut self, code: ByeCode, retry: RetryHint, now: Instant) {
         self.ending = None;
-        self.lose("bye", now);
-        self.returning.heed(retry);
+        let has_session = self.connection.as_ref().and_then(Connection::ledger).is_some();
+        self.sessions.handle_bye(code, retry, has_session);
+        self.lose(End::Bye, retry, now);
     }
 
-    fn lose(&mut self, reason: &'static str, now: Instant) {
+    fn lose(&mut self, end: End, hint: RetryHint, now: Instant) {
         if self.phase != Phase::Idle {
             self.phase = Phase::Over;
         }
         self.is_end_known = true;
-        self.returning.lose(reason, now);
+        self.returning.lose(end, hint, &self.settings, now);
     }
 
     /// What came before the end can still be taken.
@@ -90,14 +103,13 @@ impl Client<'_> {
             return Err(Status::ERR_STATE);
         }
         let now = self.awake(now_ms);
-        let connection = self.connection.as_ref();
-        if connection.and_then(Connection::contract).is_some() {
-            let bye = Bye::new(ByeCode::Done, RetryHint::AtWill);
-            if !self.outbox.push_control(|room| bye.encode_to(room)) {
-                self.rest();
-                return Err(Status::ERR_ROOM);
-            }
+        self.sessions.take_over(&mut self.connection);
+        let is_welcomed = self.settings.is_v1() && self.returning.is_online();
+        if is_welcomed && !self.say_bye(&Bye::new(ByeCode::Done, RetryHint::AtWill)) {
+            self.rest();
+            return Err(Status::ERR_ROOM);
         }
+        self.sessions.end(false);
         (self.phase, self.moved_at, self.read) = (Phase::Leaving, now, None);
         self.rest();
         Ok(())

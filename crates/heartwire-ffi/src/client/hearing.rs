@@ -5,6 +5,7 @@ use heartwire_core::order::{Next, Outbound};
 use heartwire_core::v1::Welcome;
 use heartwire_core::{Connection, Instant, Violation};
 
+use super::session::Outcome;
 use super::{Client, Phase, frame};
 use crate::abi::{self, Direction, Event, Status};
 
@@ -32,6 +33,7 @@ impl Client<'_> {
     /// The next event.
     pub(crate) fn event(&mut self, now_ms: u64) -> Event {
         let now = self.awake(now_ms);
+        self.sessions.take_over(&mut self.connection);
         let event = self.next_event(now);
         self.rest();
         event
@@ -45,8 +47,14 @@ impl Client<'_> {
             let event = match connection.handle_received(at, &mut bytes) {
                 Ok(Some(FromPeer::Beat)) => Event::beat(),
                 Ok(Some(FromPeer::Promise(promise))) => Event::promise(promise),
-                Ok(Some(FromPeer::Data(body))) => Event::data(body),
-                Ok(Some(FromPeer::End)) => Event::end(),
+                Ok(Some(FromPeer::Data(body))) => {
+                    self.sessions.handle_handed(body.len());
+                    Event::data(body)
+                }
+                Ok(Some(FromPeer::End)) => {
+                    self.sessions.handle_handed(0);
+                    Event::end()
+                }
                 Ok(Some(FromPeer::Welcome(welcome))) => {
                     let left = bytes.len();
                     self.inbox.keep(left);
@@ -54,8 +62,8 @@ impl Client<'_> {
                 }
                 Ok(Some(FromPeer::Bye(bye))) => {
                     let event = Event::bye(&bye);
-                    let retry = bye.retry;
-                    self.end_by_bye(retry, now);
+                    let (code, retry) = (bye.code, bye.retry);
+                    self.end_by_bye(code, retry, now);
                     return event;
                 }
                 // To a client a HELLO is a violation.
@@ -97,7 +105,17 @@ impl Client<'_> {
 
     /// The server has accepted this client.
     fn welcomed(&mut self, welcome: &Welcome, now: Instant) -> Event {
-        self.returning.online(now, Some(welcome.session));
+        let Some(connection) = &mut self.connection else { return Event::none() };
+        let Outcome { resumed, lost } = match self.sessions.welcomed(welcome, connection) {
+            Ok(outcome) => outcome,
+            Err(violation) => {
+                if violation != Violation::BadWelcome {
+                    self.returning.online(now, welcome.session);
+                }
+                return self.break_off(violation, now);
+            }
+        };
+        self.returning.online(now, welcome.session);
         self.say_first_beat();
         let (earliest_ms, latest_ms) = self.bound().unwrap_or_default();
         let longest = self.connection.as_ref().map_or(0, Connection::peer_max_frame);
@@ -110,8 +128,8 @@ impl Client<'_> {
             max_frame: u32::try_from(longest).unwrap_or(u32::MAX),
             earliest_ms,
             latest_ms,
-            resumed: false,
-            lost: false,
+            resumed,
+            lost,
         })
     }
 

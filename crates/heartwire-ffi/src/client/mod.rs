@@ -11,6 +11,7 @@ mod memory;
 mod outbox;
 mod returning;
 mod sending;
+mod session;
 mod settings;
 mod telling;
 mod time;
@@ -19,12 +20,14 @@ mod turn;
 use core::time::Duration;
 
 use heartwire_core::order::ReadFirst;
-use heartwire_core::{Connection, Instant, Pause, PauseWatch, Protocol};
+use heartwire_core::v1::Resuming;
+use heartwire_core::{Connection, Instant, MIN_PAUSE, Protocol};
 
 use self::ending::Ending;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
 use self::returning::Returning;
+use self::session::Sessions;
 pub(crate) use self::settings::{Identity, Settings};
 use self::telling::News;
 use self::time::Clock;
@@ -48,12 +51,14 @@ pub(crate) struct Client<'m> {
     /// A read of the socket that is demanded, and how many were demanded in a row.
     read: Option<ReadFirst>,
     reads: u8,
-    watch: PauseWatch,
-    last_pause: Option<Pause>,
+    /// When the caller has to be awake at the latest, and when it last was that late.
+    wake_by: Instant,
+    paused_until: Instant,
     /// The last time that the socket took bytes, or the connection began to end.
     moved_at: Instant,
     news: News,
     returning: Returning,
+    sessions: Sessions,
 }
 
 /// What becomes of the connection.
@@ -78,7 +83,7 @@ impl<'m> Client<'m> {
     ) -> Result<Self, Status> {
         let zero = Instant::from_nanos(0);
         let mut client = Self {
-            clock: Clock::new(settings.step()),
+            clock: Clock::new(settings.step_ms),
             inbox: Inbox::new(rx),
             outbox: Outbox::new(tx, settings.reserve()),
             phase: Phase::Idle,
@@ -87,11 +92,12 @@ impl<'m> Client<'m> {
             is_end_known: false,
             read: None,
             reads: 0,
-            watch: PauseWatch::new(zero, Duration::ZERO),
-            last_pause: None,
+            wake_by: Instant::from_nanos(u64::MAX),
+            paused_until: zero,
             moved_at: zero,
             news: News::new(zero),
-            returning: Returning::new(settings.backoff()),
+            returning: Returning::new(),
+            sessions: Sessions::new(),
             settings,
         };
         if client.settings.is_v1() {
@@ -105,19 +111,20 @@ impl<'m> Client<'m> {
         Ok(client)
     }
 
-    /// The caller's clock shows this. Notices a pause of this device.
+    /// The caller's clock shows this. Notices a pause of this device, as
+    /// [`PauseWatch`](heartwire_core::PauseWatch) does.
     fn awake(&mut self, now_ms: u64) -> Instant {
         let now = self.clock.set(now_ms);
-        if let Some(pause) = self.watch.handle_wake(now, Duration::ZERO) {
-            self.last_pause = Some(pause);
+        if now >= self.wake_by.saturating_add(MIN_PAUSE) {
+            self.paused_until = now;
         }
         now
     }
 
     /// Back to the caller, which sleeps until the deadline at the latest.
     fn rest(&mut self) {
-        let until = self.deadline();
-        self.watch.handle_sleep(until);
+        let until = self.deadline().unwrap_or(Instant::from_nanos(u64::MAX));
+        self.wake_by = until.max(self.clock.latest());
     }
 
     /// The transport is connected.
@@ -126,23 +133,29 @@ impl<'m> Client<'m> {
             return Err(Status::ERR_STATE);
         }
         let now = self.clock.set(now_ms);
+        let offer = self.sessions.offer(&self.settings, self.inbox.size());
+        let ended_at = self.returning.ended_at();
+        let resuming = self.sessions.next_link(&mut self.connection, ended_at, now);
         // A pause before this connection is none of it.
-        self.watch = PauseWatch::new(now, Duration::ZERO);
-        (self.last_pause, self.read) = (None, None);
-        (self.ending, self.is_end_known) = (None, false);
+        self.paused_until = Instant::from_nanos(0);
+        (self.ending, self.is_end_known, self.read) = (None, false, None);
         self.inbox.clear();
         self.outbox.clear();
         self.moved_at = now;
         self.phase = Phase::Keeping;
         self.returning.begin();
         self.news.begin(now);
-        let mut connection = Connection::new(self.core_settings(), self.clock.end_of(now));
+        let mut settings = self.core_settings().resume(offer);
+        if let Some(Resuming { session, only, .. }) = resuming {
+            settings = settings.resuming(session, only);
+        }
+        let mut connection = Connection::new(settings, self.clock.end_of(now));
         connection.set_health(self.news.health());
         if self.settings.is_v1() {
-            self.say_hello(now);
+            self.say_hello(offer, resuming, now);
         } else {
             connection.beat_now();
-            self.returning.online(now, None);
+            self.returning.online(now, 0);
         }
         self.connection = Some(connection);
         self.rest();

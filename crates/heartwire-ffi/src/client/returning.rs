@@ -5,92 +5,158 @@ use core::time::Duration;
 use heartwire_core::v1::{Hello, LastConnection, RetryHint};
 use heartwire_core::{Backoff, Instant};
 
-use super::time::ceil_ms;
-use super::{Client, Phase};
+use super::time::{millis, up_ms};
+use super::{Client, Ending, Phase, Settings};
 
-/// The way back to the server.
+/// The way back to the server. The waits are those of [`Backoff`], of which only the numbers that
+/// change are kept.
 #[derive(Debug)]
 pub(super) struct Returning {
-    backoff: Backoff,
     wait: Wait,
-    /// Since when the connection has worked, and the server's number of it.
-    online: Option<(Instant, Option<u64>)>,
-    last: Option<Last>,
+    attempts: u32,
+    draws: u32,
+    link: Link,
+    /// Since when the connection works, or when the last one that did has ended.
+    at: Instant,
+    /// The server's number of it (v1).
+    session: u64,
 }
 
 /// When to connect.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// At once: there was no connection yet.
     Nothing,
-    /// The wait is drawn when it is asked for.
-    Undrawn,
+    /// There is a connection.
+    Trying,
+    /// So many milliseconds after the caller asks.
+    Drawn(u32),
     Until(Instant),
     /// The server would refuse this client.
     Never,
 }
 
-/// How the last connection ended on which the server had accepted this client.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    reason: &'static str,
-    at: Instant,
-    session: u64,
+/// The last connection that worked: on v1, on which the server has accepted this client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Nothing,
+    Working,
+    Ended(End),
+}
+
+/// Why a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Dead,
+    Broken,
+    Bye,
+    Closed,
+}
+
+impl End {
+    /// For the next HELLO.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Broken => "protocol_error",
+            Self::Bye => "bye",
+            Self::Closed => "disconnected",
+        }
+    }
 }
 
 impl Returning {
-    pub(super) fn new(backoff: Backoff) -> Self {
-        Self { backoff, wait: Wait::Nothing, online: None, last: None }
+    pub(super) fn new() -> Self {
+        Self {
+            wait: Wait::Nothing,
+            attempts: 0,
+            draws: 0,
+            link: Link::Nothing,
+            at: Instant::from_nanos(0),
+            session: 0,
+        }
     }
 
     /// A connection begins.
     pub(super) fn begin(&mut self) {
-        (self.wait, self.online) = (Wait::Undrawn, None);
+        self.wait = Wait::Trying;
     }
 
-    /// The connection works. `session` is the server's number of it (v1).
-    pub(super) fn online(&mut self, now: Instant, session: Option<u64>) {
-        self.online = Some((now, session));
+    /// The connection works.
+    pub(super) fn online(&mut self, now: Instant, session: u64) {
+        (self.link, self.at, self.session) = (Link::Working, now, session);
+    }
+
+    pub(super) fn is_online(&self) -> bool {
+        self.link == Link::Working
+    }
+
+    /// When the last connection that worked has ended.
+    pub(super) fn ended_at(&self) -> Instant {
+        self.at
+    }
+
+    fn backoff(&mut self, settings: &Settings<'_>) -> Backoff {
+        self.draws = self.draws.wrapping_add(1);
+        settings.backoff(self.draws).after(self.attempts)
     }
 
     /// The connection has ended. Only the first reason counts.
-    pub(super) fn lose(&mut self, reason: &'static str, now: Instant) {
-        let Some((since, session)) = self.online.take() else { return };
-        self.backoff.handle_connected(since);
-        self.backoff.handle_disconnected(now);
-        self.last = session.map(|session| Last { reason, at: now, session }).or(self.last);
-    }
-
-    /// The server said whether and when to come back.
-    pub(super) fn heed(&mut self, hint: RetryHint) {
+    pub(super) fn lose(
+        &mut self,
+        end: End,
+        hint: RetryHint,
+        settings: &Settings<'_>,
+        now: Instant,
+    ) {
+        if self.wait != Wait::Trying {
+            return;
+        }
+        let mut backoff = self.backoff(settings);
+        if self.link == Link::Working {
+            backoff.handle_connected(self.at);
+            backoff.handle_disconnected(now);
+            (self.link, self.at) = (Link::Ended(end), now);
+        }
         match hint {
-            RetryHint::Never => self.wait = Wait::Never,
+            RetryHint::Never => {
+                self.wait = Wait::Never;
+                return;
+            }
             RetryHint::AtWill => {}
-            RetryHint::Within { earliest, latest } => self.backoff.handle_hint(earliest, latest),
+            RetryHint::Within { earliest, latest } => backoff.handle_hint(earliest, latest),
+        }
+        self.draw(backoff);
+    }
+
+    /// The transport could not be made.
+    fn fail(&mut self, settings: &Settings<'_>) {
+        if self.wait != Wait::Never {
+            let backoff = self.backoff(settings);
+            self.draw(backoff);
         }
     }
 
-    /// An attempt has failed, or its connection has ended.
-    fn fail(&mut self) {
-        if !matches!(self.wait, Wait::Never) {
-            self.wait = Wait::Undrawn;
-        }
+    fn draw(&mut self, mut backoff: Backoff) {
+        self.wait = Wait::Drawn(up_ms(backoff.next_wait()));
+        self.attempts = backoff.attempts();
     }
 
     fn wait(&mut self, now: Instant) -> Option<Duration> {
-        if let Wait::Undrawn = self.wait {
-            self.wait = Wait::Until(now.saturating_add(self.backoff.next_wait()));
+        if let Wait::Drawn(ms) = self.wait {
+            self.wait = Wait::Until(now.saturating_add(millis(ms)));
         }
         match self.wait {
-            Wait::Nothing | Wait::Undrawn => Some(Duration::ZERO),
             Wait::Until(at) => Some(at.saturating_since(now)),
+            Wait::Nothing | Wait::Trying | Wait::Drawn(_) => Some(Duration::ZERO),
             Wait::Never => None,
         }
     }
 
     fn last(&self, now: Instant) -> Option<LastConnection<'static>> {
-        let Last { reason, at, session } = self.last?;
-        Some(LastConnection::new(reason, now.saturating_since(at), Some(session)))
+        let Link::Ended(end) = self.link else { return None };
+        let ago = now.saturating_since(self.at);
+        Some(LastConnection::new(end.name(), ago, Some(self.session)))
     }
 }
 
@@ -98,14 +164,23 @@ impl<'m> Client<'m> {
     /// The longest HELLO that this client will ever say.
     pub(super) fn longest_hello(&self) -> Hello<'m> {
         let mut hello = self.settings.hello();
-        hello.last = Some(LastConnection::new("protocol_error", Duration::MAX, Some(u64::MAX)));
+        let reason = End::Broken.name();
+        hello.last = Some(LastConnection::new(reason, Duration::MAX, Some(u64::MAX)));
+        hello.resume = self.sessions.offer(&self.settings, self.inbox.size());
+        hello.resuming = self.sessions.longest_resuming(&self.settings);
         hello
     }
 
     /// Says HELLO.
-    pub(super) fn say_hello(&mut self, now: Instant) {
+    pub(super) fn say_hello(
+        &mut self,
+        resume: Option<heartwire_core::v1::ResumeOffer>,
+        resuming: Option<heartwire_core::v1::Resuming>,
+        now: Instant,
+    ) {
         let mut hello = self.settings.hello();
         hello.last = self.returning.last(now);
+        (hello.resume, hello.resuming) = (resume, resuming);
         // Other grease on each connection.
         let grease = self.settings.seed ^ now.as_nanos();
         // It was found to have room when the client was made.
@@ -115,12 +190,15 @@ impl<'m> Client<'m> {
     /// The transport has ended, or could not be made.
     pub(crate) fn disconnected(&mut self, now_ms: u64) {
         let now = self.awake(now_ms);
-        if self.phase != Phase::Idle && !self.is_end_known {
-            self.is_end_known = true;
-            self.ending = Some(super::Ending::Closed);
+        if self.phase == Phase::Idle {
+            self.returning.fail(&self.settings);
+        } else {
+            if !self.is_end_known {
+                self.is_end_known = true;
+                self.ending = Some(Ending::Closed);
+            }
+            self.returning.lose(End::Closed, RetryHint::AtWill, &self.settings, now);
         }
-        self.returning.lose("disconnected", now);
-        self.returning.fail();
         self.outbox.clear();
         (self.phase, self.read) = (Phase::Idle, None);
         self.rest();
@@ -129,12 +207,9 @@ impl<'m> Client<'m> {
     /// How long to wait before connecting; `None`: forever.
     pub(crate) fn retry_ms(&mut self, now_ms: u64) -> Option<u64> {
         let now = self.awake(now_ms);
-        let wait = match self.phase {
-            Phase::Idle => self.returning.wait(now),
-            Phase::Keeping | Phase::Leaving | Phase::Over => Some(Duration::ZERO),
-        };
+        let wait = self.returning.wait(now);
         self.rest();
-        wait.map(|wait| ceil_ms(Instant::from_nanos(0).saturating_add(wait)))
+        wait.map(|wait| up_ms(wait).into())
     }
 }
 

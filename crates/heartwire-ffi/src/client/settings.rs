@@ -8,6 +8,7 @@ use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::v1::{Hello, MAX_AGENT_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN, Offer};
 use heartwire_core::{Backoff, FrameLimits, Policy};
 
+use super::time::millis;
 use crate::abi::{Config, Protocol, Status};
 
 /// Bytes of the longest beat that a client of a protocol sends.
@@ -33,6 +34,8 @@ pub(crate) struct Settings<'m> {
     pub(super) seed: u64,
     first_wait_ms: u32,
     max_wait_ms: u32,
+    #[cfg_attr(not(feature = "resume"), expect(dead_code, reason = "there are no such sessions"))]
+    pub(super) grace_ms: u32,
     name: Option<&'m str>,
     token: Option<&'m [u8]>,
     agent: Option<&'m str>,
@@ -41,10 +44,6 @@ pub(crate) struct Settings<'m> {
 /// A number, or the default if it is 0.
 const fn or(number: u32, default: u32) -> u32 {
     if number == 0 { default } else { number }
-}
-
-fn millis(ms: u32) -> Duration {
-    Duration::from_millis(ms.into())
 }
 
 fn some_millis(ms: u32) -> Option<Duration> {
@@ -74,7 +73,7 @@ impl<'m> Settings<'m> {
         if (!is_v1 && asks_for_v1) || (protocol != Protocol::V0 && answers) {
             return Err(Status::ERR_PROTOCOL);
         }
-        if config.grace_ms > 0 {
+        if config.grace_ms > 0 && !cfg!(feature = "resume") {
             return Err(Status::ERR_PROTOCOL);
         }
         let interval_ms = if protocol == Protocol::Raw { 0 } else { config.interval_ms };
@@ -107,14 +106,11 @@ impl<'m> Settings<'m> {
             seed: config.seed,
             first_wait_ms: or(config.first_wait_ms, 500),
             max_wait_ms: or(config.max_wait_ms, 30_000),
+            grace_ms: config.grace_ms,
             name: text(identity.name, MAX_NAME_LEN)?,
             token: some(identity.token, MAX_TOKEN_LEN)?,
             agent: text(identity.agent, MAX_AGENT_LEN)?,
         })
-    }
-
-    pub(super) fn step(&self) -> Duration {
-        millis(self.step_ms)
     }
 
     pub(super) const fn is_v1(&self) -> bool {
@@ -130,11 +126,12 @@ impl<'m> Settings<'m> {
         }
     }
 
-    pub(super) fn backoff(&self) -> Backoff {
+    /// Draws waits, others for each number.
+    pub(super) fn backoff(&self, number: u32) -> Backoff {
         let policy = BackoffPolicy::default()
             .first(millis(self.first_wait_ms))
             .cap(millis(self.max_wait_ms));
-        Backoff::new(policy, self.seed)
+        Backoff::new(policy, self.seed.rotate_left(32).wrapping_add(number.into()))
     }
 
     /// The HELLO of a connection, as far as it is the same for all.

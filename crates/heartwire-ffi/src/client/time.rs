@@ -11,18 +11,23 @@ const NANOS_PER_MS: u64 = 1_000_000;
 pub(super) struct Clock {
     /// The latest time so far: a clock that goes back is taken as standing still.
     latest: Instant,
-    step: Duration,
+    step_ms: u32,
 }
 
 impl Clock {
-    /// A clock that is right to within `step`.
-    pub(super) fn new(step: Duration) -> Self {
-        Self { latest: Instant::from_nanos(0), step }
+    /// A clock that is right to within so many milliseconds.
+    pub(super) fn new(step_ms: u32) -> Self {
+        Self { latest: Instant::from_nanos(0), step_ms }
     }
 
     /// The caller's clock shows this.
     pub(super) fn set(&mut self, now_ms: u64) -> Instant {
         self.latest = self.shown(now_ms);
+        self.latest
+    }
+
+    /// The latest time so far.
+    pub(super) fn latest(&self) -> Instant {
         self.latest
     }
 
@@ -34,13 +39,17 @@ impl Clock {
     /// The latest time that `at` can stand for. What was heard counts from then, so that no verdict
     /// is early.
     pub(super) fn end_of(&self, at: Instant) -> Instant {
-        at.saturating_add(self.step)
+        at.saturating_add(millis(self.step_ms))
     }
 
     /// How much longer a silence can be than the difference of two times of this clock.
     pub(super) fn slack(&self) -> Duration {
-        self.step.saturating_mul(2)
+        millis(self.step_ms).saturating_mul(2)
     }
+}
+
+pub(super) fn millis(ms: u32) -> Duration {
+    Duration::from_millis(ms.into())
 }
 
 /// The first millisecond that is not before a time.
@@ -65,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_stands_still() {
-        let mut clock = Clock::new(Duration::from_millis(1));
+        let mut clock = Clock::new(1);
         let at = clock.set(5_000);
         assert_eq!(clock.set(4_999), at);
         assert_eq!(clock.set(0), at);
@@ -74,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_last_time_that_there_is_can_be_told() {
-        let mut clock = Clock::new(Duration::from_millis(1));
+        let mut clock = Clock::new(1);
         let at = clock.set(u64::MAX);
         assert_eq!(clock.end_of(at), at);
         assert_eq!(ceil_ms(at), u64::MAX.div_ceil(NANOS_PER_MS));

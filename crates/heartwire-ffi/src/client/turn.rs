@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::Instant;
 use heartwire_core::order::{Found, Next, Outbound, Over};
+use heartwire_core::{Instant, Pause};
 
 use super::{Client, Phase};
 use crate::abi::Step;
@@ -36,7 +36,11 @@ impl Client<'_> {
         };
         let step = match (self.read.take(), &mut self.connection) {
             (Some(read), Some(connection)) if self.phase == Phase::Keeping => {
-                let next = connection.judge(read, found, self.last_pause);
+                let next = connection.judge(
+                    read,
+                    found,
+                    Some(Pause::new(self.paused_until, Duration::ZERO)),
+                );
                 self.follow(next, now)
             }
             _ => self.step(now),

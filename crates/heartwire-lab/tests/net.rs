@@ -164,6 +164,46 @@ fn a_program_that_never_judges_is_noticed() {
 }
 
 #[test]
+fn a_c_client_is_held_to_the_same_bounds_as_connect() {
+    let Some(heartwire) = heartwire() else { return };
+    let client = c_client("right", heartwire, 0);
+    let args = ["--only", "server-frozen", "--detector", "asking,protocol-v1"];
+    let report = json(&[args.as_slice(), &["--c-client", text(&client)]].concat());
+    assert_eq!(report["right"], true, "{report}");
+    let judged = |cells: &str| {
+        let cells = report[cells].as_array().unwrap().iter();
+        let judged = cells.map(|cell| (&cell["client"]["how"], &cell["client"]["bound_ms"]));
+        judged.collect::<Vec<_>>()
+    };
+    assert_eq!(judged("c_cells").len(), 2, "{report}");
+    assert_eq!(judged("c_cells"), judged("connect_cells"), "{report}");
+}
+
+#[test]
+fn a_c_client_that_never_judges_is_noticed() {
+    let Some(heartwire) = heartwire() else { return };
+    let client = c_client("blind", heartwire, 60_000);
+    let args = ["--only", "server-frozen", "--detector", "both-ways", "--observe", "4s"];
+    let report = json(&[args.as_slice(), &["--c-client", text(&client)]].concat());
+    assert_eq!(report["right"], false, "{report}");
+    assert_eq!(report["connect_cells"][0]["client"]["judgement"], "inside", "{report}");
+    assert_eq!(report["c_cells"][0]["client"]["judgement"], "MISSED", "{report}");
+}
+
+#[test]
+fn the_section_of_the_c_client_needs_one() {
+    if heartwire().is_none() {
+        return;
+    }
+    for args in [&["--sections", "c"][..], &["--c-client", "/no/such/program"]] {
+        let refused = run(args);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains("--c-client") || said.contains("/no/such/program"), "{said}");
+    }
+}
+
+#[test]
 fn a_program_that_does_not_start_is_not_measured() {
     let Some(heartwire) = heartwire() else { return };
     let broken = liar("broken", heartwire, "--interval=off", "--no-such-flag");
@@ -321,6 +361,29 @@ fn liar(name: &str, heartwire: &Path, word: &str, other: &str) -> PathBuf {
         "  set -- \"$@\" \"$word\"".to_owned(),
         "done".to_owned(),
         format!("exec {} \"$@\"", heartwire.display()),
+    ];
+    fs::write(&script, lines.join("\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+/// `connect` behind the options of the C client, with a timeout that is so much longer than typed.
+fn c_client(name: &str, heartwire: &Path, longer_ms: u32) -> PathBuf {
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c-client-{name}"));
+    let lines = [
+        "#!/bin/sh",
+        "version=v1 echo= interval= timeout=",
+        "while getopts 10i:t:e option; do",
+        "  case $option in",
+        "  0) version=v0 ;;",
+        "  e) echo=--echo ;;",
+        "  i) [ $OPTARG = 0 ] && interval=off || interval=${OPTARG}ms ;;",
+        &format!("  t) [ $OPTARG = 0 ] && timeout=off || timeout=$((OPTARG + {longer_ms}))ms ;;"),
+        "  esac",
+        "done",
+        "shift $((OPTIND - 1))",
+        &format!("exec {} connect --format json --retry never \\", heartwire.display()),
+        "  --protocol $version $echo --interval $interval --timeout $timeout $1:$2",
     ];
     fs::write(&script, lines.join("\n")).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();

@@ -20,6 +20,8 @@ Examples:
       a small part of it, in less than a minute
   heartwire-lab net --runs 3 --sections matrix,far,links,herds,long --write docs
       everything, written to docs/faults.md, faults.json and the charts
+  heartwire-lab net --c-client build/posix --write docs
+      the matrix with connect and with the C client, side by side, written to docs/faults-c.md
   heartwire-lab net --draw docs
       the charts alone, faults.svg and faults-summary.svg, from docs/faults.json
 
@@ -60,7 +62,8 @@ pub struct Args {
     #[arg(long)]
     pub(super) list: bool,
 
-    /// The sections to run [default: all but long, or only the matrix with --only or --detector].
+    /// The sections to run [default: c with --c-client; else all but long, or only the matrix with
+    /// --only or --detector].
     #[arg(long, value_name = "SECTION", value_enum, value_delimiter = ',')]
     pub(super) sections: Vec<Section>,
 
@@ -116,7 +119,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 
-    /// Write faults.md, faults.json and the charts into this directory.
+    /// Write faults.md, faults.json and the charts into this directory; of section c faults-c.md
+    /// and faults-c.json.
     #[arg(long, value_name = "DIR")]
     pub(super) write: Option<PathBuf>,
 
@@ -127,6 +131,10 @@ pub struct Args {
     /// The program to test [default: the `heartwire` beside this program].
     #[arg(long, value_name = "PATH")]
     pub(super) bin: Option<PathBuf>,
+
+    /// The C client to test beside `connect`: examples/posix.c of heartwire-ffi, built.
+    #[arg(long, value_name = "PATH")]
+    pub(super) c_client: Option<PathBuf>,
 }
 
 /// The parts of the lab that are processes of their own, within a namespace.
@@ -162,6 +170,8 @@ pub(super) enum Section {
     Herds,
     /// Faults that only the kernel detects, after a quarter of an hour.
     Long,
+    /// Every fault with every detector, with `connect` and with the client of --c-client.
+    C,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

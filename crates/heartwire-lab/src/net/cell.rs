@@ -10,6 +10,7 @@ use fastrand::Rng;
 use heartwire_core::Side;
 
 use super::both::Both;
+use super::client::Client;
 use super::detector::{BEAT, Detector};
 use super::expect::Expected;
 use super::experiment::{Conditions, Experiment, Lab};
@@ -28,11 +29,12 @@ const LINGER: Duration = Duration::from_millis(500);
 /// The longest bound to wait for. Longer ones are the kernel's quarter of an hour and two hours.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// A fault and a detector.
+/// A fault, a detector and a client.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub(super) fault: Fault,
     pub(super) detector: Detector,
+    pub(super) client: Client,
     /// The impairments of the path, if any.
     pub(super) profile: Option<Profile>,
     /// The number of the run; the fault occurs at another time in each.
@@ -44,6 +46,7 @@ pub(super) struct Cell {
 pub(super) struct Record {
     pub(super) fault: Fault,
     pub(super) detector: Detector,
+    pub(super) client: Client,
     pub(super) sides: Both<SideRecord>,
 }
 
@@ -71,7 +74,13 @@ impl Cell {
         seed: u64,
         observe: Duration,
     ) -> anyhow::Result<Record> {
-        let what = || format!("{} with {}", self.fault.name(), self.detector.name());
+        let what = || {
+            let (fault, detector) = (self.fault.name(), self.detector.name());
+            match self.client {
+                Client::Connect => format!("{fault} with {detector}"),
+                Client::C => format!("{fault} with {detector} and {}", self.client.name()),
+            }
+        };
         self.try_run(lab, number, seed, observe).with_context(what)
     }
 
@@ -88,6 +97,7 @@ impl Cell {
         let expected = Both::each(|side| Expected::of(&plan, self.fault, side));
         let conditions = Conditions {
             plan,
+            client: self.client,
             protocol: self.detector.protocol(),
             fault: self.fault,
             profile: self.profile.as_ref(),
@@ -109,7 +119,8 @@ impl Cell {
             ensure!(came, "the connection was kept, and yet the line never came to the server");
         }
         let sides = Both::each(|side| self.record(side, &expected, &moments, &experiment));
-        Ok(Record { fault: self.fault, detector: self.detector, sides })
+        let Self { fault, detector, client, .. } = *self;
+        Ok(Record { fault, detector, client, sides })
     }
 
     fn record(
@@ -164,7 +175,7 @@ impl Cell {
         Ok(moments)
     }
 
-    /// Draws for this cell alone, whichever others run.
+    /// Draws for this cell alone, whichever others run; the same for every client.
     fn rng(&self, seed: u64) -> Rng {
         let mut hasher = DefaultHasher::new();
         (seed, self.fault, self.detector, self.run).hash(&mut hasher);

@@ -8,6 +8,7 @@ use anyhow::Context;
 use heartwire_core::Side;
 use heartwire_plan::Plan;
 
+use super::client::Client;
 use super::detector::flags;
 use super::fault::{Fault, NAT_LIFETIME};
 use super::impair::Profile;
@@ -31,6 +32,8 @@ pub(super) struct Lab {
     pub(super) maker: Maker,
     /// The program under test.
     pub(super) heartwire: PathBuf,
+    /// The C client to test as well, if any.
+    pub(super) c_client: Option<PathBuf>,
     pub(super) stop: Stop,
 }
 
@@ -38,6 +41,8 @@ pub(super) struct Lab {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions<'a> {
     pub(super) plan: Plan,
+    /// The program at the client's end.
+    pub(super) client: Client,
     /// The protocol version, as typed on the command line.
     pub(super) protocol: &'static str,
     /// The fault that it has to be prepared for.
@@ -63,7 +68,7 @@ impl Experiment {
         number: usize,
         conditions: Conditions<'_>,
     ) -> anyhow::Result<Self> {
-        let Conditions { plan, protocol, fault, profile } = conditions;
+        let Conditions { plan, client, protocol, fault, profile } = conditions;
         let topology = Topology::make(lab.maker, number, profile)?;
         prepare(&topology, fault)?;
         let (tell, told) = mpsc::channel();
@@ -92,10 +97,8 @@ impl Experiment {
             None
         };
         let target = if middlebox.is_some() { MIDDLEBOX } else { SERVER };
-        let mut args = flags(&plan.end(Side::Client));
-        args.extend(["--retry=never", "--connect-timeout=20s", target].map(str::to_owned));
-        args.push(format!("--protocol={protocol}"));
-        let client = Program::connect(&topology.client, &lab.heartwire, &args, &tell)?;
+        let end = plan.end(Side::Client);
+        let client = client.start(lab, &topology.client, &end, protocol, target, &tell)?;
         telling
             .expect(Side::Client, "online", STARTED_WITHIN)
             .with_context(|| client.complaints())?;

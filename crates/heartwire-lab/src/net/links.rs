@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use heartwire_core::Side;
 
+use super::client::Client;
 use super::detector::Detector;
 use super::experiment::{Conditions, Experiment, Lab};
 use super::fault::Fault;
@@ -73,6 +74,7 @@ impl Link {
         let detector = Detector::ProtocolV1;
         let conditions = Conditions {
             plan: detector.plan(profile.round_trip(), None)?,
+            client: Client::Connect,
             protocol: detector.protocol(),
             fault: Fault::Nothing,
             profile: Some(profile),

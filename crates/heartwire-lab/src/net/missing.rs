@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 
+use super::args::Section;
 use super::command::is_installed;
 use super::namespace::{Maker, Namespace, this_program};
 
@@ -76,4 +77,22 @@ pub(super) fn heartwire(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         );
     }
     Ok(program)
+}
+
+/// The C client that was named, which the section with it needs.
+pub(super) fn c_client(
+    named: Option<&Path>,
+    sections: &[Section],
+) -> anyhow::Result<Option<PathBuf>> {
+    let Some(program) = named else {
+        ensure!(
+            !sections.contains(&Section::C),
+            "section c needs a C client: build it with `make -C crates/heartwire-ffi`, and name it \
+             with --c-client"
+        );
+        return Ok(None);
+    };
+    ensure!(program.is_file(), "there is no program {}", program.display());
+    // A name alone would be looked up elsewhere.
+    Ok(Some(program.canonicalize()?))
 }

@@ -18,6 +18,8 @@ mod both;
 #[cfg(target_os = "linux")]
 mod cell;
 #[cfg(target_os = "linux")]
+mod client;
+#[cfg(target_os = "linux")]
 mod command;
 #[cfg(target_os = "linux")]
 pub mod cuts;

@@ -121,16 +121,16 @@ impl Program {
         Ok(this)
     }
 
-    /// Starts `heartwire connect` with these arguments. Its events go to `tell`, and the data that
-    /// it prints is discarded.
-    pub(super) fn connect(
+    /// Starts a [client](super::client::Client) with these arguments. Its events, which are on
+    /// standard error, go to `tell`, and nothing reads the data that it prints.
+    pub(super) fn client(
         namespace: &Namespace,
-        heartwire: &Path,
+        program: &Path,
         args: &[String],
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
-        let mut command = namespace.lasting_command(heartwire);
-        without_settings(&mut command).args(["connect", "--format", "json"]).args(args);
+        let mut command = namespace.lasting_command(program);
+        without_settings(&mut command).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let events = this.process.stderr.take().context("no errors")?;

@@ -1,5 +1,6 @@
 //! The report: as text, as JSON, and as a page with charts.
 
+mod beside;
 mod chart;
 mod json;
 mod markdown;
@@ -24,6 +25,7 @@ use super::impair::Profile;
 use super::judge::{How, Judgement, Seen};
 use super::links::LinkRecord;
 
+pub(super) use self::beside::{Beside, page};
 pub(super) use self::json::json;
 pub(super) use self::markdown::markdown;
 pub(super) use self::text::text;
@@ -42,6 +44,7 @@ pub(super) struct Report {
     pub(super) long: Matrix,
     pub(super) links: Vec<LinkRecord>,
     pub(super) herds: Vec<HerdRecord>,
+    pub(super) beside: Beside,
     /// What could not be measured.
     pub(super) errors: Vec<String>,
 }
@@ -87,12 +90,24 @@ impl Report {
             && self.herds.iter().all(HerdRecord::is_right)
     }
 
-    const fn matrices(&self) -> [&Matrix; 3] {
-        [&self.near, &self.far, &self.long]
+    const fn matrices(&self) -> [&Matrix; 5] {
+        let Beside { connect, c } = &self.beside;
+        [&self.near, &self.far, &self.long, connect, c]
+    }
+
+    /// Whether only the section with the C client ran.
+    pub(super) fn is_beside_alone(&self) -> bool {
+        self.near.records.is_empty() && !self.beside.c.records.is_empty()
     }
 
     /// Writes the page, its charts and the numbers into a directory.
     pub(super) fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        if !self.beside.c.records.is_empty() {
+            write_files(directory, [("faults-c.md", page(self)), ("faults-c.json", json(self))])?;
+        }
+        if self.is_beside_alone() {
+            return Ok(());
+        }
         let files = [("faults.md", markdown(self)), ("faults.json", json(self))];
         write_files(directory, files)?;
         draw(directory)
@@ -184,6 +199,12 @@ impl Matrix {
         [median, seen.last().copied()].map(Option::unwrap_or_default)
     }
 
+    /// How many ends saw something else than planned.
+    fn wrong(&self) -> usize {
+        let sides = self.records.iter().flat_map(|record| record.sides.iter());
+        sides.filter(|(_, side)| !side.judgement.is_right()).count()
+    }
+
     /// How many ends were measured.
     fn asked(&self) -> usize {
         let sides = self.records.iter().flat_map(|record| record.sides.iter());
@@ -265,6 +286,16 @@ impl<'a> Summary<'a> {
             }
             (None, _) => self.short(),
         }
+    }
+}
+
+fn headline(report: &Report) -> &'static str {
+    if report.is_right() {
+        "All is as planned."
+    } else if report.is_right_where_measured() {
+        "All measurements are as planned; some could not be made."
+    } else {
+        "Not all is as planned."
     }
 }
 

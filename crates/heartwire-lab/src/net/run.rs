@@ -11,6 +11,7 @@ use heartwire_core::Preset;
 
 use super::args::{Args, Format, Part, Section};
 use super::cell::Cell;
+use super::client::Client;
 use super::detector::Detector;
 use super::experiment::Lab;
 use super::fault::Fault;
@@ -18,7 +19,7 @@ use super::herds::{Herd, Trial};
 use super::impair::Profile;
 use super::links::{Link, profiles};
 use super::namespace::Maker;
-use super::report::{self, Machine, Matrix, Report};
+use super::report::{self, Beside, Machine, Matrix, Report};
 use super::stop::Stop;
 use super::{cuts, herd, impair, middlebox, missing, pool, run_simulator_alone, throughput};
 use crate::output::{print, say};
@@ -44,6 +45,18 @@ const SMOKE: [(Fault, Detector); 16] = [
     (Fault::BlackHole, Detector::BothWays),
     (Fault::ServerNotReading, Detector::Everything),
     (Fault::BlackoutShort, Detector::BothWays),
+];
+
+/// The cells of the quick check that the C client runs as well: one for each way of ending.
+const SMOKE_C: [(Fault, Detector); 8] = [
+    (Fault::Nothing, Detector::Everything),
+    (Fault::ClientCloses, Detector::ProtocolV1),
+    (Fault::ServerCloses, Detector::ProtocolV1),
+    (Fault::ServerKilledUnread, Detector::BothWays),
+    (Fault::GoneIdle, Detector::KeepaliveTuned),
+    (Fault::CutToServer, Detector::Asking),
+    (Fault::BlackHole, Detector::ProtocolV1),
+    (Fault::ClientNotReading, Detector::BothWays),
 ];
 
 /// The faults and detectors for the long path: those whose bounds depend on the delay.
@@ -106,7 +119,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return run_simulator_alone(&missing);
     }
     let heartwire = missing::heartwire(args.bin.as_deref())?;
-    let lab = Lab { maker, heartwire, stop: Stop::begin()? };
+    let c_client = missing::c_client(args.c_client.as_deref(), &args.sections)?;
+    let lab = Lab { maker, heartwire, c_client, stop: Stop::begin()? };
     let mut work = Work::of(args);
     if !missing::has_tun() {
         say("heartwire-lab: skips bad links and long paths: no /dev/net/tun (modprobe tun)");
@@ -120,6 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let told = match args.format {
         Format::Text => report::text(&report),
         Format::Json => report::json(&report),
+        Format::Markdown if report.is_beside_alone() => report::page(&report),
         Format::Markdown => report::markdown(&report),
     };
     print(told.trim_end())?;
@@ -150,6 +165,7 @@ struct Work {
     long_cells: Vec<Cell>,
     links: Vec<Link>,
     herds: Vec<Herd>,
+    beside_cells: Vec<Cell>,
     jobs: NonZeroUsize,
     seed: u64,
     observe: Duration,
@@ -167,13 +183,14 @@ impl Work {
             long_cells: Vec::new(),
             links: Vec::new(),
             herds: Vec::new(),
+            beside_cells: Vec::new(),
             jobs: args.jobs,
             seed,
             observe: args.observe,
             at_once: args.smoke,
         };
         if args.smoke {
-            this.smoke();
+            this.smoke(args);
         } else {
             this.everything(args);
         }
@@ -183,16 +200,25 @@ impl Work {
     fn everything(&mut self, args: &Args) {
         let picked = !args.only.is_empty() || !args.detector.is_empty();
         let has = |section| {
-            if args.sections.is_empty() {
-                section == Section::Matrix || (!picked && section != Section::Long)
-            } else {
+            if !args.sections.is_empty() {
                 args.sections.contains(&section)
+            } else if args.c_client.is_some() {
+                section == Section::C
+            } else {
+                section == Section::Matrix
+                    || (!picked && !matches!(section, Section::Long | Section::C))
             }
         };
+        let faults = picked_of(&Fault::ALL, &args.only);
+        let detectors = picked_of(&Detector::ALL, &args.detector);
         if has(Section::Matrix) {
-            let faults = picked_of(&Fault::ALL, &args.only);
-            let detectors = picked_of(&Detector::ALL, &args.detector);
             self.cells = cells(&faults, &detectors, None, args.runs);
+        }
+        if has(Section::C) {
+            let cells = cells(&faults, &detectors, None, args.runs).into_iter();
+            // One after the other, so that both have the same conditions.
+            let both = |cell: Cell| Client::ALL.map(|client| Cell { client, ..cell.clone() });
+            self.beside_cells = cells.flat_map(both).collect();
         }
         if has(Section::Far) {
             let far = far_path(self.seed);
@@ -200,8 +226,7 @@ impl Work {
             self.far_path = Some(far);
         }
         if has(Section::Long) {
-            let cell = |(fault, detector)| Cell { fault, detector, profile: None, run: 0 };
-            self.long_cells = LONG.map(cell).to_vec();
+            self.long_cells = LONG.map(|pair| cell(pair, Client::Connect)).to_vec();
         }
         if has(Section::Links) {
             let links = profiles(self.seed).into_iter();
@@ -213,10 +238,12 @@ impl Work {
         }
     }
 
-    fn smoke(&mut self) {
+    fn smoke(&mut self, args: &Args) {
         self.observe = Duration::from_secs(8);
-        let cell = |(fault, detector)| Cell { fault, detector, profile: None, run: 0 };
-        self.cells = SMOKE.map(cell).to_vec();
+        self.cells = SMOKE.map(|pair| cell(pair, Client::Connect)).to_vec();
+        if args.c_client.is_some() {
+            self.beside_cells = SMOKE_C.map(|pair| cell(pair, Client::C)).to_vec();
+        }
         let far = far_path(self.seed);
         self.far_cells = cells(&[Fault::CutToClient], &[Detector::BothWays], Some(&far), 1);
         self.far_path = Some(far);
@@ -240,6 +267,7 @@ impl Work {
             long: Matrix::default(),
             links: Vec::new(),
             herds: Vec::new(),
+            beside: Beside::default(),
             errors: Vec::new(),
         };
         let (seed, observe) = (self.seed, self.observe);
@@ -248,6 +276,7 @@ impl Work {
         let long_from = far_from + self.far_cells.len();
         let links_from = long_from + self.long_cells.len();
         let herds_from = links_from + self.links.len();
+        let beside_from = herds_from + self.herds.len();
         let cell = |number, cell: &Cell| cell.run(lab, number, seed, observe);
         let link = |number, link: &Link| link.run(lab, number);
         let herd = |number, herd: &Herd| herd.run(lab, number);
@@ -255,25 +284,27 @@ impl Work {
         let far = || self.section(lab, "far cells", far_from, &self.far_cells, cell);
         let links = || self.section(lab, "links", links_from, &self.links, link);
         let herds = || self.section(lab, "herds", herds_from, &self.herds, herd);
+        let beside = || self.section(lab, "c cells", beside_from, &self.beside_cells, cell);
         let long = |number, cell: &Cell| cell.run(lab, number, seed, LONG_OBSERVE);
         let long = || self.section(lab, "long cells", long_from, &self.long_cells, long);
-        let (near, far, links, herds, long) = thread::scope(|scope| {
+        let (near, far, links, herds, beside, long) = thread::scope(|scope| {
             // They wait for a quarter of an hour, and disturb nothing.
             let long = scope.spawn(long);
-            let (near, far, links, herds) = if self.at_once {
+            let (near, far, links, herds, beside) = if self.at_once {
                 let (far, links) = (scope.spawn(far), scope.spawn(links));
-                let herds = scope.spawn(herds);
-                (near(), joined(far), joined(links), joined(herds))
+                let (herds, beside) = (scope.spawn(herds), scope.spawn(beside));
+                (near(), joined(far), joined(links), joined(herds), joined(beside))
             } else {
-                (near(), far(), links(), herds())
+                (near(), far(), links(), herds(), beside())
             };
-            (near, far, links, herds, joined(long))
+            (near, far, links, herds, beside, joined(long))
         });
         report.near.records = keep(near, &mut report.errors);
         report.far.records = keep(far, &mut report.errors);
         report.long.records = keep(long, &mut report.errors);
         report.links = keep(links, &mut report.errors);
         report.herds = keep(herds, &mut report.errors);
+        report.beside = Beside::of(keep(beside, &mut report.errors));
         report.took = start.elapsed();
         report
     }
@@ -310,6 +341,11 @@ fn keep<R>(outcomes: Vec<anyhow::Result<R>>, errors: &mut Vec<String>) -> Vec<R>
     kept
 }
 
+/// A cell that runs once, over a good path.
+const fn cell((fault, detector): (Fault, Detector), client: Client) -> Cell {
+    Cell { fault, detector, client, profile: None, run: 0 }
+}
+
 /// A path across an ocean, with a little jitter.
 fn far_path(seed: u64) -> Profile {
     let ms = Duration::from_millis;
@@ -322,7 +358,7 @@ fn picked_of<T: Copy + PartialEq>(all: &[T], picked: &[T]) -> Vec<T> {
     all.iter().copied().filter(is_picked).collect()
 }
 
-/// Every fault with every detector, this many times.
+/// Every fault with every detector and `connect`, this many times.
 fn cells(
     faults: &[Fault],
     detectors: &[Detector],
@@ -333,7 +369,8 @@ fn cells(
     for run in 0..runs {
         for &fault in faults {
             for &detector in detectors {
-                cells.push(Cell { fault, detector, profile: profile.cloned(), run });
+                let (client, profile) = (Client::Connect, profile.cloned());
+                cells.push(Cell { fault, detector, client, profile, run });
             }
         }
     }

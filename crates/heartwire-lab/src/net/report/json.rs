@@ -5,7 +5,7 @@ use core::time::Duration;
 use heartwire_core::Side;
 use serde_json::{Value, json as object};
 
-use super::{Report, end_of};
+use super::{Matrix, Report, end_of};
 use crate::net::cell::{Record, SideRecord};
 use crate::net::expect::Expected;
 use crate::net::herds::{HerdRecord, Trial};
@@ -28,20 +28,22 @@ pub(crate) fn json(report: &Report) -> String {
         "right": report.is_right(),
         "errors": report.errors,
     });
-    let lines = |objects: Vec<Value>| {
-        objects.iter().map(|object| format!("    {object}")).collect::<Vec<_>>().join(",\n")
-    };
+    let cells = |matrix: &Matrix| matrix.records.iter().map(cell).collect();
+    let sections: [(&str, Vec<Value>); 7] = [
+        ("cells", cells(&report.near)),
+        ("far_cells", cells(&report.far)),
+        ("long_cells", cells(&report.long)),
+        ("links", report.links.iter().map(link).collect()),
+        ("herds", report.herds.iter().map(herd).collect()),
+        ("connect_cells", cells(&report.beside.connect)),
+        ("c_cells", cells(&report.beside.c)),
+    ];
+    let sections = sections.map(|(name, objects)| {
+        let lines: Vec<String> = objects.iter().map(|object| format!("    {object}")).collect();
+        format!("  \"{name}\": [\n{}\n  ]", lines.join(",\n"))
+    });
     let head = head.to_string();
-    format!(
-        "{},\n  \"cells\": [\n{}\n  ],\n  \"far_cells\": [\n{}\n  ],\n  \
-         \"long_cells\": [\n{}\n  ],\n  \"links\": [\n{}\n  ],\n  \"herds\": [\n{}\n  ]\n}}\n",
-        head.trim_end_matches('}'),
-        lines(report.near.records.iter().map(cell).collect()),
-        lines(report.far.records.iter().map(cell).collect()),
-        lines(report.long.records.iter().map(cell).collect()),
-        lines(report.links.iter().map(link).collect()),
-        lines(report.herds.iter().map(herd).collect()),
-    )
+    format!("{},\n{}\n}}\n", head.trim_end_matches('}'), sections.join(",\n"))
 }
 
 /// To a hundredth.

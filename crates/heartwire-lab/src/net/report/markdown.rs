@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use heartwire_core::Side;
 
-use super::{Matrix, Report, bound, end_of, mechanisms};
+use super::{Matrix, Report, bound, end_of, headline, mechanisms};
 use crate::net::detector::Detector;
 use crate::net::expect::Expected;
 use crate::net::fault::{Fault, NAT_LIFETIME, PAUSE};
@@ -94,7 +94,7 @@ towards the server, and its interfaces have the names of the ends. Rules are nft
 `forward` chain.";
 
 /// Writes a blank line and a paragraph of at most 100 columns.
-fn paragraph(page: &mut String, text: &str) -> core::fmt::Result {
+pub(super) fn paragraph(page: &mut String, text: &str) -> core::fmt::Result {
     writeln!(page)?;
     lines(page, text, "")
 }
@@ -119,17 +119,14 @@ fn lines(page: &mut String, text: &str, indent: &str) -> core::fmt::Result {
 }
 
 /// Writes an item of a list.
-fn item(page: &mut String, text: &str) -> core::fmt::Result {
+pub(super) fn item(page: &mut String, text: &str) -> core::fmt::Result {
     lines(page, &format!("- {text}"), "  ")
 }
 
 fn head(page: &mut String, report: &Report) -> core::fmt::Result {
-    let machine = &report.machine;
-    let [usual, most] = report.near.resolution();
-    let date = humantime::format_rfc3339_seconds(machine.time).to_string();
     let cells: usize = report.matrices().iter().map(|matrix| matrix.records.len()).sum();
     let asked: usize = report.matrices().iter().map(|matrix| matrix.asked()).sum();
-    let wrong: usize = report.matrices().iter().map(|matrix| wrong(matrix)).sum();
+    let wrong: usize = report.matrices().iter().map(|matrix| matrix.wrong()).sum();
     writeln!(
         page,
         "<!-- Written by `heartwire-lab net --write docs`. Change the program, not this page. \
@@ -141,7 +138,21 @@ fn head(page: &mut String, report: &Report) -> core::fmt::Result {
         headline(report)
     );
     paragraph(page, &result)?;
-    let conditions = format!(
+    paragraph(page, &conditions(report, &report.near))?;
+    writeln!(
+        page,
+        "\nTo repeat it, as root:\n\n```sh\ncargo build --release --workspace\n\
+         target/release/heartwire-lab net --runs 3 --sections matrix,far,links,herds,long \\\n    \
+         --write docs\n```"
+    )
+}
+
+/// The machine, and the settings of all cells.
+pub(super) fn conditions(report: &Report, matrix: &Matrix) -> String {
+    let machine = &report.machine;
+    let [usual, most] = matrix.resolution();
+    let date = humantime::format_rfc3339_seconds(machine.time).to_string();
+    format!(
         "Linux {}, {} processors, {}, seed {}; {:.0} s in all. Heartbeats every 1 s, timeout 3 s, \
          keepalive 1 s, 1 s, 3 (default: 7200 s, 75 s, 9), user timeout 5 s. What is never \
          detected was observed for {:.0} s. Causing a fault takes a moment, here mostly {} ms and \
@@ -155,33 +166,10 @@ fn head(page: &mut String, report: &Report) -> core::fmt::Result {
         report.observe.as_secs_f64(),
         usual.as_millis(),
         most.as_millis(),
-    );
-    paragraph(page, &conditions)?;
-    writeln!(
-        page,
-        "\nTo repeat it, as root:\n\n```sh\ncargo build --release --workspace\n\
-         target/release/heartwire-lab net --runs 3 --sections matrix,far,links,herds,long \\\n    \
-         --write docs\n```"
     )
 }
 
-fn headline(report: &Report) -> &'static str {
-    if report.is_right() {
-        "All is as planned."
-    } else if report.is_right_where_measured() {
-        "All measurements are as planned; some could not be made."
-    } else {
-        "Not all is as planned."
-    }
-}
-
-/// How many ends saw something else than planned.
-fn wrong(matrix: &Matrix) -> usize {
-    let sides = matrix.records.iter().flat_map(|record| record.sides.iter());
-    sides.filter(|(_, side)| !side.judgement.is_right()).count()
-}
-
-fn matrix(page: &mut String, matrix: &Matrix) -> core::fmt::Result {
+pub(super) fn matrix(page: &mut String, matrix: &Matrix) -> core::fmt::Result {
     write!(page, "\n| fault |")?;
     for detector in matrix.detectors() {
         let [first, second] = detector.title();

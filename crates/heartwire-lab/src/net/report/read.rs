@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Matrix, end_of};
 use crate::net::both::Both;
 use crate::net::cell::{Record, SideRecord};
+use crate::net::client::Client;
 use crate::net::detector::Detector;
 use crate::net::expect::{Expected, Promise};
 use crate::net::fault::Fault;
@@ -42,6 +43,7 @@ fn record(cell: &Value) -> anyhow::Result<Record> {
             .into_iter()
             .find(|known| known.name() == detector)
             .context("a new detector")?,
+        client: Client::Connect,
         sides: Both { client: one(Side::Client)?, server: one(Side::Server)? },
     })
 }

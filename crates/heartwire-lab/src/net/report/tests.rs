@@ -1,5 +1,6 @@
 use super::*;
 use crate::net::both::Both;
+use crate::net::client::Client;
 use crate::net::expect::Promise;
 use crate::net::herds::{Herd, Trial};
 use crate::net::impair::Profile;
@@ -30,7 +31,7 @@ fn never() -> SideRecord {
 
 fn record(client: SideRecord, server: SideRecord) -> Record {
     let (fault, detector) = (Fault::GoneIdle, Detector::BothWays);
-    Record { fault, detector, sides: Both { client, server } }
+    Record { fault, detector, client: Client::Connect, sides: Both { client, server } }
 }
 
 fn report(records: Vec<Record>) -> Report {
@@ -62,6 +63,7 @@ fn report(records: Vec<Record>) -> Report {
             otherwise: 5,
             pauses: 0,
         }],
+        beside: Beside::default(),
         errors: Vec::new(),
     }
 }
@@ -140,6 +142,38 @@ fn a_chart_of_the_data_is_the_chart_of_the_report() {
     ]);
     let figures = read::figures(&json(&report)).unwrap();
     assert_eq!(chart::chart(&figures.near), chart::chart(&report.near));
+}
+
+#[test]
+fn two_clients_are_compared_end_by_end() {
+    let with = |client, record| Record { client, ..record };
+    let right = || record(found(2500, Judgement::Inside), never());
+    let beside = |c| {
+        let records = vec![with(Client::Connect, right()), with(Client::C, c)];
+        Report { beside: Beside::of(records), ..report(Vec::new()) }
+    };
+    let same = beside(record(found(2100, Judgement::Inside), never()));
+    assert!(same.is_right() && same.is_beside_alone());
+    assert_eq!(same.beside.differences().count(), 0);
+    let row = "| gone-idle | both-ways | client | 2.50 by silence | 2.10 by silence | 1.9 to 3.1 s";
+    assert!(page(&same).contains(row), "{}", page(&same));
+    let object: serde_json::Value = serde_json::from_str(&json(&same)).unwrap();
+    assert_eq!(object["c_cells"][0]["client"]["found_ms"], serde_json::json!([2100.0, 2110.0]));
+
+    let mut reset = found(2500, Judgement::Inside);
+    if let Seen::Something(sight) = &mut reset.seen {
+        sight.how = How::Reset;
+    }
+    let another_way = beside(record(reset, never()));
+    assert!(another_way.is_right());
+    let told =
+        "gone-idle with both-ways, client: connect 2.50 by silence, the C client 2.50 by reset";
+    for page in [text(&another_way), page(&another_way)] {
+        let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(page.contains(told), "{page}");
+    }
+    let late = beside(record(found(3200, Judgement::Late), never()));
+    assert!(!late.is_right() && page(&late).contains(" LATE by silence"));
 }
 
 #[test]

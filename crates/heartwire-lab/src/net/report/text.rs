@@ -3,6 +3,7 @@
 use core::fmt::Write;
 
 use super::{Matrix, Report, bound, end_of, mechanisms};
+use crate::net::client::Client;
 use crate::net::herds::Trial;
 
 /// How wide the column of faults is, and each of the others.
@@ -22,6 +23,16 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
     if let Some(profile) = report.far.profile.as_ref().filter(|_| !report.far.records.is_empty()) {
         writeln!(text, "over a path on which packets take {profile}:")?;
         write_matrix(text, &report.far)?;
+    }
+    let beside = &report.beside;
+    for (client, matrix) in [(Client::Connect, &beside.connect), (Client::C, &beside.c)] {
+        if !matrix.records.is_empty() {
+            writeln!(text, "with {}:", client.name())?;
+            write_matrix(text, matrix)?;
+        }
+    }
+    for pair in beside.differences() {
+        writeln!(text, "not the same: {}", pair.in_words())?;
     }
     if !report.long.records.is_empty() {
         writeln!(text, "watched for a quarter of an hour:")?;

@@ -292,7 +292,8 @@ typedef struct {
     uint32_t max_timeout_ms;
     // v0: 1: answer each beat with one, and send none unasked. `interval_ms` must be 0 then.
     uint32_t echo;
-    // From the connection to the server's first whole header, on v1 to its WELCOME. 0: 10 s.
+    // From the connection to the server's first whole header, on v1 to its WELCOME. 0: 10 s on
+    // v1, otherwise no limit: such a server may stay silent.
     uint32_t handshake_timeout_ms;
     // From a frame's first byte to its last, and 1 s more per KiB. 0: 30 s.
     uint32_t frame_timeout_ms;

@@ -43,7 +43,8 @@ pub struct Config {
     pub max_timeout_ms: u32,
     /// v0: 1: answer each beat with one, and send none unasked. `interval_ms` must be 0 then.
     pub echo: u32,
-    /// From the connection to the server's first whole header, on v1 to its WELCOME. 0: 10 s.
+    /// From the connection to the server's first whole header, on v1 to its WELCOME. 0: 10 s on
+    /// v1, otherwise no limit: such a server may stay silent.
     pub handshake_timeout_ms: u32,
     /// From a frame's first byte to its last, and 1 s more per KiB. 0: 30 s.
     pub frame_timeout_ms: u32,
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn hw_config_default(config: *mut Config) {
 }
 
 impl Config {
-    const DEFAULT: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         protocol: 0,
         interval_ms: 10_000,
         timeout_ms: 30_000,

@@ -92,9 +92,11 @@ impl<'m> Settings<'m> {
         if let Some(max_timeout) = some_millis(config.max_timeout_ms) {
             offer = offer.max_timeout(max_timeout);
         }
+        // A server that speaks v0 may stay silent.
+        let handshake_ms = or(config.handshake_timeout_ms, if is_v1 { 10_000 } else { 0 });
         let limits = FrameLimits::default()
             .max_frame(u32::try_from(rx_len.saturating_sub(HEADER_LEN)).unwrap_or(u32::MAX))
-            .handshake_timeout(Some(millis(or(config.handshake_timeout_ms, 10_000))))
+            .handshake_timeout(some_millis(handshake_ms))
             .frame_timeout(Some(millis(or(config.frame_timeout_ms, 30_000))));
         Ok(Self {
             protocol,
@@ -157,4 +159,22 @@ fn some(bytes: Option<&[u8]>, longest: usize) -> Result<Option<&[u8]>, Status> {
 fn text(bytes: Option<&[u8]>, longest: usize) -> Result<Option<&str>, Status> {
     let Some(bytes) = some(bytes, longest)? else { return Ok(None) };
     core::str::from_utf8(bytes).map(Some).map_err(|_| Status::ERR_ARGUMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_must_answer_is_waited_for_with_a_limit() {
+        let within = |protocol, handshake_timeout_ms| {
+            let config = Config { protocol, handshake_timeout_ms, ..Config::DEFAULT };
+            let settings = Settings::new(&config, Identity::default(), 1024).unwrap();
+            settings.limits.handshake_within()
+        };
+        let (v1, v0, raw) = (0, 1, 2);
+        assert_eq!(within(v1, 0), Some(millis(10_000)));
+        assert_eq!([v0, raw].map(|protocol| within(protocol, 0)), [None; 2]);
+        assert_eq!([v1, v0].map(|protocol| within(protocol, 500)), [Some(millis(500)); 2]);
+    }
 }

@@ -25,6 +25,10 @@ pub unsafe extern "C" fn hw_clock_extend(clock: *mut Clock, ticks_ms: u32) -> u6
 
 impl Clock {
     fn extend(&mut self, ticks_ms: u32) -> u64 {
+        if self.ms == 0 && self.ticks_ms == 0 {
+            // The first call: a counter that runs for 24 days already has not gone back.
+            (self.ms, self.ticks_ms) = (ticks_ms.into(), ticks_ms);
+        }
         let gone = ticks_ms.wrapping_sub(self.ticks_ms);
         // More is a counter that went back.
         if gone <= u32::MAX / 2 {
@@ -46,6 +50,13 @@ mod tests {
         assert_eq!(clock.extend(2_147_483_652), 2_147_483_652);
         assert_eq!(clock.extend(u32::MAX), u64::from(u32::MAX));
         assert_eq!(clock.extend(9), u64::from(u32::MAX) + 10);
+    }
+
+    #[test]
+    fn a_counter_that_has_run_for_long_before_the_first_call_goes_on() {
+        let mut clock = Clock::default();
+        assert_eq!(clock.extend(u32::MAX - 5), u64::from(u32::MAX) - 5);
+        assert_eq!(clock.extend(4), u64::from(u32::MAX) + 5);
     }
 
     #[test]

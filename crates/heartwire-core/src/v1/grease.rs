@@ -1,9 +1,7 @@
 //! Grease (RFC 8701): entries of our bodies that mean nothing, so that the programs in the field
 //! stay able to skip what they do not know.
 
-use minicbor::Encoder;
-
-use super::handshake::{Map, Written};
+use super::handshake::{Map, Writer};
 use crate::frame::Kind;
 use crate::mix::mix;
 
@@ -19,26 +17,37 @@ pub(super) fn grease(map: &mut Map<'_>, kind: Kind, seed: u64) {
     let bits = mix(mix(seed).wrapping_add(u64::try_from(kind).unwrap_or_default()));
     if bits % 2 == 0 {
         let key = u16::try_from(mix(bits) % KEYS).unwrap_or_default();
-        map.put(FIRST_KEY + key, |e| value(e, bits / 2));
+        value(map.key(FIRST_KEY + key), bits / 2);
     }
 }
 
 /// A value of one of the types in CBOR, which is at most 32 bytes long.
-fn value(e: &mut Encoder<&mut Map<'_>>, bits: u64) -> Written {
+fn value(out: &mut Writer<'_>, bits: u64) {
     let number = mix(bits) >> (bits % 64);
     let len = usize::try_from(number % (MAX_LEN + 1)).unwrap_or_default();
     let text = "this is skipped.".get(..len).unwrap_or_default();
     match bits % 8 {
-        0 => e.u64(number)?,
-        1 => e.i64(-1)?,
-        2 => e.str(text)?,
-        3 => e.bytes(text.as_bytes())?,
-        4 => e.array(3)?.u64(number)?.array(1)?.str("a")?.array(0)?,
-        5 => e.map(2)?.str("a")?.map(1)?.u8(0)?.bytes(&[0xff; 3])?.u8(1)?.array(1)?.u64(number)?,
-        6 => e.null()?,
-        _ => e.f64(0.5)?,
-    };
-    Ok(())
+        0 => out.number(number),
+        // -1
+        1 => out.raw(&[0x20]),
+        2 => out.text(text),
+        3 => out.bytes(text.as_bytes()),
+        // [number, ["a"], []]
+        4 => {
+            out.array(3);
+            out.number(number);
+            out.raw(b"\x81\x61a\x80");
+        }
+        // {"a": {0: h'ffffff'}, 1: [number]}
+        5 => {
+            out.raw(b"\xa2\x61a\xa1\x00\x43\xff\xff\xff\x01\x81");
+            out.number(number);
+        }
+        // null
+        6 => out.raw(&[0xf6]),
+        // 0.5
+        _ => out.raw(&[0xfb, 0x3f, 0xe0, 0, 0, 0, 0, 0, 0]),
+    }
 }
 
 #[cfg(test)]

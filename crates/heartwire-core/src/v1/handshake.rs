@@ -5,6 +5,7 @@
 //! anything of indefinite length.
 
 mod bye;
+mod cbor;
 mod hello;
 mod last;
 mod map;
@@ -12,9 +13,10 @@ mod resume;
 mod welcome;
 
 pub use bye::{Bye, ByeCode, MAX_BYE_LEN, MAX_DETAIL_LEN, RetryHint};
+pub(super) use cbor::Writer;
 pub use hello::{Hello, MAX_AGENT_LEN, MAX_HELLO_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN};
 pub use last::LastConnection;
-pub(super) use map::{Map, Written};
+pub(super) use map::Map;
 pub use resume::{ResumeOffer, ResumeTerms, Resumed, Resuming, Secret};
 pub use welcome::Welcome;
 

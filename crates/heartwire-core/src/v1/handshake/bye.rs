@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::map::{Body, Map, cut, entries, millis, skip, text};
+use super::map::{Body, Map, cut, entries, millis};
 use super::resume::{position, put_position};
 use crate::frame::Kind;
 use crate::resume::Position;
@@ -187,13 +187,13 @@ impl<'a> Bye<'a> {
         let (mut detail, mut taken) = ("", None);
         entries(body, |key, d| {
             match key {
-                0 => code = Some(ByeCode::of_number(d.u32().ok()?)),
-                1 => retry = Some(d.u8().ok()?),
+                0 => code = Some(ByeCode::of_number(d.u32()?)),
+                1 => retry = Some(d.u8()?),
                 2 => earliest = Some(millis(d)?),
                 3 => latest = Some(millis(d)?),
-                4 => detail = text(d, MAX_DETAIL_LEN)?,
+                4 => detail = d.text(MAX_DETAIL_LEN)?,
                 5 => taken = Some(position(d)?),
-                _ => skip(d)?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -213,16 +213,16 @@ impl Body for Bye<'_> {
     const KIND: Kind = Kind::Bye;
 
     fn fill(&self, map: &mut Map<'_>) {
-        map.put(0, |e| e.u32(self.code.number()).map(drop));
+        map.number(0, Some(self.code.number()));
         let (retry, window) = match self.retry {
-            RetryHint::Never => (0, None),
+            RetryHint::Never => (0_u8, None),
             RetryHint::AtWill => (1, None),
             RetryHint::Within { earliest, latest } => (2, Some((earliest, latest))),
         };
-        map.put(1, |e| e.u8(retry).map(drop));
+        map.number(1, Some(retry));
         if let Some((earliest, latest)) = window {
-            map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
-            map.put(3, |e| e.u32(time::millis(latest.max(earliest))).map(drop));
+            map.number(2, Some(time::millis(earliest)));
+            map.number(3, Some(time::millis(latest.max(earliest))));
         }
         let detail = cut(self.detail, MAX_DETAIL_LEN);
         map.text(4, Some(detail).filter(|detail| !detail.is_empty()));

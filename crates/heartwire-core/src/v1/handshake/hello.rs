@@ -5,11 +5,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZero;
 
-use minicbor::Decoder;
-
 use super::VERSION;
+use super::cbor::Reader;
 use super::last::LastConnection;
-use super::map::{Body, Map, cut, duration, entries, skip, text};
+use super::map::{Body, Map, cut, duration, entries};
 use super::resume::{ResumeOffer, Resuming};
 use crate::frame::Kind;
 use crate::v1::contract::Offer;
@@ -140,19 +139,19 @@ impl<'a> Hello<'a> {
         entries(body, |key, d| {
             match key {
                 0 => versions = Some(version_range(d)?),
-                1 => name = Some(text(d, MAX_NAME_LEN)?),
-                2 => token = Some(d.bytes().ok().filter(|token| token.len() <= MAX_TOKEN_LEN)?),
+                1 => name = Some(d.text(MAX_NAME_LEN)?),
+                2 => token = Some(d.bytes().filter(|token| token.len() <= MAX_TOKEN_LEN)?),
                 3..=7 => {
                     let slot = usize::try_from(key).ok()?.checked_sub(3)?;
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
-                8 => agent = Some(text(d, MAX_AGENT_LEN)?),
-                9 => instance = Some(NonZero::new(d.u64().ok()?)?),
-                10 => max_frame = Some(d.u32().ok()?),
+                8 => agent = Some(d.text(MAX_AGENT_LEN)?),
+                9 => instance = Some(NonZero::new(d.u64()?)?),
+                10 => max_frame = Some(d.u32()?),
                 11 => last = Some(LastConnection::read(d)?),
                 12 => resume = Some(ResumeOffer::read(d)?),
                 13 => resuming = Some(Resuming::read(d)?),
-                _ => skip(d)?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -180,14 +179,11 @@ impl Body for Hello<'_> {
     const KIND: Kind = Kind::Hello;
 
     fn fill(&self, map: &mut Map<'_>) {
-        map.put(0, |e| {
-            e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
-            Ok(())
-        });
+        map.pair(0, self.versions.0.into(), self.versions.1.into());
         // A part is enough to be rejected, and keeps the frame within its length.
         map.text(1, self.name.map(|name| cut(name, 4 * MAX_NAME_LEN)));
         if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
-            map.put(2, |e| e.bytes(token).map(drop));
+            map.key(2).bytes(token);
         }
         map.millis(3, self.offer.interval);
         map.millis(4, self.offer.min_interval);
@@ -196,9 +192,9 @@ impl Body for Hello<'_> {
         map.millis(7, Some(self.offer.max_timeout));
         map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
         if let Some(instance) = self.instance {
-            map.put(9, |e| e.u64(instance.get()).map(drop));
+            map.number(9, Some(instance.get()));
         }
-        map.u32(10, self.max_frame);
+        map.number(10, self.max_frame);
         if let Some(last) = &self.last {
             last.write(map, 11);
         }
@@ -214,21 +210,21 @@ impl Body for Hello<'_> {
 /// The versions in a HELLO: before them any keys and values that can be skipped, after them
 /// anything. `None` if there are none.
 fn offered_versions(body: &[u8]) -> Option<(u8, u8)> {
-    let mut decoder = Decoder::new(body);
-    for _ in 0..decoder.map().ok()?? {
-        if decoder.probe().u64().is_ok_and(|key| key == 0) {
-            skip(&mut decoder)?;
-            return version_range(&mut decoder);
+    let mut reader = Reader::new(body);
+    for _ in 0..reader.map()? {
+        let is_versions = reader.clone().u64() == Some(0);
+        reader.skip()?;
+        if is_versions {
+            return version_range(&mut reader);
         }
-        skip(&mut decoder)?;
-        skip(&mut decoder)?;
+        reader.skip()?;
     }
     None
 }
 
-fn version_range(d: &mut Decoder<'_>) -> Option<(u8, u8)> {
-    d.array().ok().flatten().filter(|&len| len == 2)?;
-    let (lowest, highest) = (d.u8().ok()?, d.u8().ok()?);
+fn version_range(d: &mut Reader<'_>) -> Option<(u8, u8)> {
+    d.array_of(2)?;
+    let (lowest, highest) = (d.u8()?, d.u8()?);
     (lowest <= highest).then_some((lowest, highest))
 }
 

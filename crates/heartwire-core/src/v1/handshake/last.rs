@@ -2,9 +2,8 @@
 
 use core::time::Duration;
 
-use minicbor::Decoder;
-
-use super::map::{Map, cut, millis, nested, skip, text};
+use super::cbor::Reader;
+use super::map::{Map, cut, millis, nested};
 use crate::time;
 
 /// Longest reason, in bytes: more than the longest name of one. Longer ones are cut when they are
@@ -36,21 +35,21 @@ impl<'a> LastConnection<'a> {
     pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
             map.text(0, Some(cut(self.reason, MAX_REASON_LEN)));
-            map.u32(1, Some(time::millis(self.ago)));
+            map.number(1, Some(time::millis(self.ago)));
             if let Some(session) = self.session {
-                map.put(2, |e| e.u64(session).map(drop));
+                map.number(2, Some(session));
             }
         });
     }
 
-    pub(super) fn read(d: &mut Decoder<'a>) -> Option<Self> {
+    pub(super) fn read(d: &mut Reader<'a>) -> Option<Self> {
         let (mut reason, mut ago, mut session) = (None, None, None);
         nested(d, |key, d| {
             match key {
-                0 => reason = Some(text(d, MAX_REASON_LEN)?),
+                0 => reason = Some(d.text(MAX_REASON_LEN)?),
                 1 => ago = Some(millis(d)?),
-                2 => session = Some(d.u64().ok()?),
-                _ => skip(d)?,
+                2 => session = Some(d.u64()?),
+                _ => d.skip()?,
             }
             Some(())
         })?;

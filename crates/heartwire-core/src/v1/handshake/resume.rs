@@ -3,9 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
-use minicbor::Decoder;
-
-use super::map::{Map, duration, nested, skip};
+use super::cbor::Reader;
+use super::map::{Map, duration, nested};
 use crate::resume::{MAX_WINDOW, MIN_WINDOW, Position};
 use crate::time;
 
@@ -55,9 +54,9 @@ impl ResumeOffer {
     }
 
     fn put(&self, map: &mut Map<'_>, first: u16) {
-        map.u32(first, Some(self.to_server));
-        map.u32(first + 1, Some(self.to_client));
-        map.u32(first + 2, Some(time::millis(self.grace)));
+        map.number(first, Some(self.to_server));
+        map.number(first + 1, Some(self.to_client));
+        map.number(first + 2, Some(time::millis(self.grace)));
     }
 
     fn of_parts(
@@ -72,14 +71,14 @@ impl ResumeOffer {
         map.map(key, |map| self.put(map, 0));
     }
 
-    pub(super) fn read(d: &mut Decoder<'_>) -> Option<Self> {
+    pub(super) fn read(d: &mut Reader<'_>) -> Option<Self> {
         let (mut to_server, mut to_client, mut grace) = (None, None, None);
         nested(d, |key, d| {
             match key {
-                0 => to_server = Some(d.u32().ok()?),
-                1 => to_client = Some(d.u32().ok()?),
+                0 => to_server = Some(d.u32()?),
+                1 => to_client = Some(d.u32()?),
                 2 => grace = Some(duration(d)?.duration()),
-                _ => skip(d)?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -108,29 +107,29 @@ pub struct Resuming {
 impl Resuming {
     pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
-            map.put(0, |e| e.u64(self.server).map(drop));
-            map.put(1, |e| e.u64(self.session).map(drop));
-            map.put(2, |e| e.u32(self.link).map(drop));
+            map.number(0, Some(self.server));
+            map.number(1, Some(self.session));
+            map.number(2, Some(self.link));
             put_position(map, 3, Some(self.received));
-            map.put(4, |e| e.bytes(&self.proof.0).map(drop));
+            map.key(4).bytes(&self.proof.0);
             if self.only {
-                map.put(5, |e| e.bool(true).map(drop));
+                map.key(5).raw(&[0xf5]);
             }
         });
     }
 
-    pub(super) fn read(d: &mut Decoder<'_>) -> Option<Self> {
+    pub(super) fn read(d: &mut Reader<'_>) -> Option<Self> {
         let (mut server, mut session, mut link) = (None, None, None);
         let (mut received, mut proof, mut only) = (None, None, false);
         nested(d, |key, d| {
             match key {
-                0 => server = Some(d.u64().ok()?),
-                1 => session = Some(d.u64().ok()?),
-                2 => link = Some(d.u32().ok()?),
+                0 => server = Some(d.u64()?),
+                1 => session = Some(d.u64()?),
+                2 => link = Some(d.u32()?),
                 3 => received = Some(position(d)?),
                 4 => proof = Some(secret(d)?),
-                5 => only = d.bool().ok()?,
-                _ => skip(d)?,
+                5 => only = d.bool()?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -161,23 +160,23 @@ pub struct ResumeTerms {
 impl ResumeTerms {
     pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
-            map.put(0, |e| e.u64(self.server).map(drop));
-            map.put(1, |e| e.bytes(&self.key.0).map(drop));
+            map.number(0, Some(self.server));
+            map.key(1).bytes(&self.key.0);
             self.agreed.put(map, 2);
         });
     }
 
-    pub(super) fn read(d: &mut Decoder<'_>) -> Option<Self> {
+    pub(super) fn read(d: &mut Reader<'_>) -> Option<Self> {
         let (mut server, mut secret_key) = (None, None);
         let (mut to_server, mut to_client, mut grace) = (None, None, None);
         nested(d, |key, d| {
             match key {
-                0 => server = Some(d.u64().ok()?),
+                0 => server = Some(d.u64()?),
                 1 => secret_key = Some(secret(d)?),
-                2 => to_server = Some(d.u32().ok()?),
-                3 => to_client = Some(d.u32().ok()?),
+                2 => to_server = Some(d.u32()?),
+                3 => to_client = Some(d.u32()?),
                 4 => grace = Some(duration(d)?.duration()),
-                _ => skip(d)?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -200,17 +199,17 @@ impl Resumed {
     pub(super) fn write(&self, map: &mut Map<'_>, key: u16) {
         map.map(key, |map| {
             put_position(map, 0, Some(self.received));
-            map.put(1, |e| e.bytes(&self.proof.0).map(drop));
+            map.key(1).bytes(&self.proof.0);
         });
     }
 
-    pub(super) fn read(d: &mut Decoder<'_>) -> Option<Self> {
+    pub(super) fn read(d: &mut Reader<'_>) -> Option<Self> {
         let (mut received, mut proof) = (None, None);
         nested(d, |key, d| {
             match key {
                 0 => received = Some(position(d)?),
                 1 => proof = Some(secret(d)?),
-                _ => skip(d)?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -221,17 +220,17 @@ impl Resumed {
 /// Adds a position, as an array of two numbers.
 pub(super) fn put_position(map: &mut Map<'_>, key: u16, position: Option<Position>) {
     if let Some(Position { frames, bytes }) = position {
-        map.put(key, |e| e.array(2)?.u64(frames)?.u64(bytes).map(drop));
+        map.pair(key, frames, bytes);
     }
 }
 
-pub(super) fn position(d: &mut Decoder<'_>) -> Option<Position> {
-    d.array().ok()?.filter(|&len| len == 2)?;
-    Some(Position { frames: d.u64().ok()?, bytes: d.u64().ok()? })
+pub(super) fn position(d: &mut Reader<'_>) -> Option<Position> {
+    d.array_of(2)?;
+    Some(Position { frames: d.u64()?, bytes: d.u64()? })
 }
 
-fn secret(d: &mut Decoder<'_>) -> Option<Secret> {
-    d.bytes().ok()?.try_into().ok().map(Secret)
+fn secret(d: &mut Reader<'_>) -> Option<Secret> {
+    d.bytes()?.try_into().ok().map(Secret)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::VERSION;
-use super::map::{Body, Map, duration, entries, skip};
+use super::map::{Body, Map, duration, entries};
 use super::resume::{ResumeTerms, Resumed, position, put_position};
 use crate::frame::Kind;
 use crate::resume::Position;
@@ -133,20 +133,20 @@ impl Welcome {
         let mut durations = [None; 7];
         entries(body, |key, d| {
             match key {
-                0 => version = Some(d.u8().ok()?),
-                1 => session = Some(d.u64().ok()?),
-                2 => epoch = Some(d.u64().ok()?),
+                0 => version = Some(d.u8()?),
+                1 => session = Some(d.u64()?),
+                2 => epoch = Some(d.u64()?),
                 3..=9 => {
                     let slot = usize::try_from(key).ok()?.checked_sub(3)?;
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
-                10 => wake_bytes = Some(d.u32().ok()?),
-                11 => held_us = Some(d.u32().ok()?),
-                12 => max_frame = Some(d.u32().ok()?),
+                10 => wake_bytes = Some(d.u32()?),
+                11 => held_us = Some(d.u32()?),
+                12 => max_frame = Some(d.u32()?),
                 13 => resume = Some(ResumeTerms::read(d)?),
                 14 => resumed = Some(Resumed::read(d)?),
                 15 => lost = Some(position(d)?),
-                _ => skip(d)?,
+                _ => d.skip()?,
             }
             Some(())
         })?;
@@ -176,9 +176,9 @@ impl Body for Welcome {
 
     fn fill(&self, map: &mut Map<'_>) {
         let Contract { to_server, to_client, min_interval, wake_bytes } = &self.contract;
-        map.put(0, |e| e.u8(VERSION).map(drop));
-        map.put(1, |e| e.u64(self.session).map(drop));
-        map.put(2, |e| e.u64(self.epoch).map(drop));
+        map.number(0, Some(VERSION));
+        map.number(1, Some(self.session));
+        map.number(2, Some(self.epoch));
         map.millis(3, to_server.interval);
         map.millis(4, to_server.timeout);
         map.millis(5, Some(to_server.max_timeout));
@@ -186,9 +186,9 @@ impl Body for Welcome {
         map.millis(7, to_client.timeout);
         map.millis(8, Some(to_client.max_timeout));
         map.millis(9, Some(*min_interval));
-        map.put(10, |e| e.u32(*wake_bytes).map(drop));
-        map.u32(11, self.held_us);
-        map.u32(12, self.max_frame);
+        map.number(10, Some(*wake_bytes));
+        map.number(11, self.held_us);
+        map.number(12, self.max_frame);
         if let Some(resume) = &self.resume {
             resume.write(map, 13);
         }

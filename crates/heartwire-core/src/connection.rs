@@ -185,6 +185,7 @@ impl Connection {
     /// Gives the connection the positions of its [session](crate::resume): from now on frames are
     /// counted, and beats tell what was taken over. To be called right after
     /// [`welcome`](Self::welcome), or after [`Event::Welcome`]; does nothing before.
+    #[cfg(feature = "resume")]
     pub fn attach(&mut self, ledger: Boxed<Ledger>) {
         if let Some(slot) = self.stage.ledger_slot() {
             *slot = Some(ledger);
@@ -192,6 +193,7 @@ impl Connection {
     }
 
     /// Takes the positions of the session out, for its next connection.
+    #[cfg(feature = "resume")]
     #[must_use]
     pub fn detach(&mut self) -> Option<Boxed<Ledger>> {
         self.stage.ledger_slot()?.take()

@@ -49,10 +49,14 @@
 //! | [`frame`], [`v1`] | the frames of protocol v0 and v1 |
 //! | [`resume`] | the positions of a session that outlives its connections |
 //!
-//! The crate is `no_std`. With the feature `alloc`, which is on by default, it needs an allocator:
-//! for the [`wheel`], and on [`v1`] once per connection; on protocol v0 a connection allocates
-//! nothing. Without it there is no wheel, a frame is encoded into a slice of the caller, and what
-//! would be on the heap is [in place](Boxed). No input from a peer makes the crate panic.
+//! The crate is `no_std`. No input from a peer makes it panic. Its features:
+//!
+//! - `alloc`, on by default, needs an allocator: for the [`wheel`], and on [`v1`] once per
+//!   connection; on protocol v0 a connection allocates nothing. Without it there is no wheel,
+//!   frames are encoded into a slice of the caller, what would be on the heap is
+//!   [in place](Boxed), and a HELLO is refused: this end can be a client on v1, but not a server.
+//! - `resume`, on with `alloc`: sessions that can be [resumed](resume). Without it a connection is
+//!   80 bytes smaller.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -3,10 +3,9 @@
 use core::time::Duration;
 
 use super::budget::Budget;
-use super::stage::Reading;
+use super::stage::{Kept, Reading};
 use super::transmit::Pad;
 use crate::arrival;
-use crate::boxed::Boxed;
 use crate::frame;
 use crate::mix::mix;
 use crate::policy::{Millis, Policy, Side};
@@ -139,7 +138,7 @@ pub(super) struct Dialogue {
     heard_by_peer_before: Instant,
     budget: Budget,
     /// In a session that can be resumed.
-    pub(super) ledger: Option<Boxed<Ledger>>,
+    pub(super) ledger: Option<Kept>,
 }
 
 impl Dialogue {

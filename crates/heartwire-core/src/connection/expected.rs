@@ -73,4 +73,5 @@ impl Stage {
 }
 
 #[cfg(test)]
+#[cfg(feature = "resume")]
 mod tests;

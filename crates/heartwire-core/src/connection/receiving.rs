@@ -145,6 +145,10 @@ impl Connection {
                 self.handle_told(body)?;
                 return Ok(Taken::Nothing);
             }
+            // Without an allocator it takes quadratic time, and any client can send it.
+            Kind::Hello if !cfg!(any(feature = "alloc", test)) => {
+                return Err(Violation::Unexpected { kind });
+            }
             Kind::Hello => self.handle_hello(now, body)?,
             Kind::Welcome => self.handle_welcome(now, body)?,
             Kind::Bye => {

@@ -22,9 +22,10 @@ pub enum Protocol {
     /// carries the contract. The policy is off until then, and that of the contract afterwards.
     V1,
     /// For the end that accepts: the peer's first frame decides between v0, with the policy as it
-    /// is, and v1, with that of the contract.
+    /// is, and v1, with that of the contract. Without the feature `alloc` a HELLO is a violation.
     Any,
-    /// For the end that accepts: version 1 only. A client that speaks v0 is rejected.
+    /// For the end that accepts: version 1 only. A client that speaks v0 is rejected. Needs the
+    /// feature `alloc`.
     V1Only,
 }
 

@@ -17,6 +17,31 @@ const MILLIS_PER_KIB: u32 = 1_000;
 /// flooding peer nothing.
 const MAX_ANSWERS_OWED: u8 = 64;
 
+/// The positions of a session that can be resumed, where a connection has them.
+#[cfg(feature = "resume")]
+pub(super) type Kept = Boxed<Ledger>;
+
+/// The same where no session can be resumed: there are none.
+#[cfg(not(feature = "resume"))]
+#[derive(Clone, Debug)]
+pub(super) enum Kept {}
+
+#[cfg(not(feature = "resume"))]
+impl core::ops::Deref for Kept {
+    type Target = Ledger;
+
+    fn deref(&self) -> &Ledger {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "resume"))]
+impl core::ops::DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut Ledger {
+        match *self {}
+    }
+}
+
 /// The state of a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
@@ -33,7 +58,7 @@ pub(super) enum Stage {
     /// Protocol v1, after the handshake.
     V1(Boxed<Dialogue>),
     /// Protocol v1 after the end: only reads what arrived before.
-    V1Rest(Option<Boxed<Ledger>>),
+    V1Rest(Option<Kept>),
 }
 
 impl Stage {
@@ -92,7 +117,7 @@ impl Stage {
     }
 
     /// Where the positions of a session are, on v1.
-    pub(super) fn ledger_slot(&mut self) -> Option<&mut Option<Boxed<Ledger>>> {
+    pub(super) fn ledger_slot(&mut self) -> Option<&mut Option<Kept>> {
         match self {
             Self::V1(dialogue) => Some(&mut dialogue.ledger),
             Self::V1Rest(ledger) => Some(ledger),

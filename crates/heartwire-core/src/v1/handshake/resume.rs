@@ -234,4 +234,5 @@ fn secret(d: &mut Reader<'_>) -> Option<Secret> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "resume")]
 mod tests;

@@ -124,6 +124,15 @@ fn a_frame_is_written_to_a_slice_that_has_room_for_it() {
     }
 }
 
+#[cfg(not(feature = "resume"))]
+#[test]
+fn a_client_that_resumes_nothing_refuses_a_server_that_says_so() {
+    use crate::resume::Position;
+
+    let frame = welcome().lost(Some(Position::default())).encode();
+    assert_eq!(Welcome::decode(body(&frame)), Err(Violation::BadWelcome));
+}
+
 #[test]
 fn keys_that_are_not_known_are_skipped() {
     // {0: [1, 1], 7: 1000, 99: {"nested": [1, 2]}}

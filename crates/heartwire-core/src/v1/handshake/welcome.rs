@@ -143,6 +143,8 @@ impl Welcome {
                 10 => wake_bytes = Some(d.u32()?),
                 11 => held_us = Some(d.u32()?),
                 12 => max_frame = Some(d.u32()?),
+                // The client has not asked for it.
+                13..=15 if !cfg!(feature = "resume") => return None,
                 13 => resume = Some(ResumeTerms::read(d)?),
                 14 => resumed = Some(Resumed::read(d)?),
                 15 => lost = Some(position(d)?),

@@ -12,6 +12,7 @@
 
 mod bad_usage;
 mod balancers;
+mod boards;
 mod config;
 mod demo;
 mod devices;

@@ -81,6 +81,16 @@ impl Server {
         Self::spawn(heartwire(&program).args(args).stdin(input))
     }
 
+    /// In the network namespace of this name, with a standard input.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn start_in(namespace: &str, addr: &str, args: &[&str]) -> Self {
+        let ip = ["netns", "exec", namespace, PROGRAM];
+        let program = ["serve", "--listen", addr, "--format", "json"];
+        let mut command = isolated(Command::new("ip"), &ip);
+        Self::spawn(command.args(program).args(args).stdin(Stdio::piped()))
+    }
+
     /// With so many open files.
     #[track_caller]
     pub(crate) fn start_with_files(addr: &str, files: u32, args: &[&str]) -> Self {

@@ -1,9 +1,10 @@
-//! The examples of the C library for devices without this system: on lwIP.
+//! The examples of the C library for devices without this system: on lwIP, and on FreeRTOS.
 
 use std::path::{Path, PathBuf};
 
 use heartwire_testkit::{Lines, SANITIZERS, c_sources, cc_has, compile_c, skip, wait_until};
 
+mod freertos;
 #[cfg(target_os = "linux")]
 mod lwip;
 

@@ -307,8 +307,13 @@ impl Peer {
 
     /// Writes these bytes again and again, until the other end has accepted none for a while, or
     /// has closed. Returns how many were accepted.
+    ///
+    /// # Panics
+    ///
+    /// The other end reads more than all buffers on the way can hold.
     #[track_caller]
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        const MOST: usize = 1 << 29;
         self.stream.set_nonblocking(true).unwrap();
         let mut len = 0;
         // The other end may just be about to read.
@@ -317,6 +322,7 @@ impl Peer {
             match self.stream.write(&bytes[len % bytes.len()..]) {
                 Ok(written) => {
                     len += written;
+                    assert!(len < MOST, "it reads on, after {len} bytes");
                     last_progress = Instant::now();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(ms(1)),

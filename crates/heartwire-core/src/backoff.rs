@@ -2,20 +2,30 @@
 
 use core::time::Duration;
 
-use crate::time::{Instant, nanos};
+use crate::time::{Instant, millis_up};
 
 /// How the delays between attempts grow. Every value is valid.
 ///
 /// The default is exponential with full jitter: each delay is random, from zero to a maximum that
 /// starts at [`first`](Self::first) and doubles with each attempt up to [`cap`](Self::cap). The
 /// jitter is applied after the cap, so that clients stay apart at the cap too.
+///
+/// Times are whole milliseconds, 49 days at most: a fraction is rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackoffPolicy {
-    first: Duration,
-    cap: Duration,
+    first_ms: u32,
+    cap_ms: u32,
     /// `None`: the delay is fixed. There is no jitter, and nothing to reset.
-    stable: Option<Duration>,
-    max_hint: Duration,
+    stable_ms: Option<u32>,
+    max_hint_ms: u32,
+}
+
+fn clamp(duration: Duration) -> u32 {
+    millis_up(duration).unwrap_or(u32::MAX)
+}
+
+fn duration(millis: u32) -> Duration {
+    Duration::from_millis(millis.into())
 }
 
 /// Up to 0.5 s before the first attempt, doubling up to 30 s; a connection that lasted 30 s counts
@@ -24,10 +34,10 @@ pub struct BackoffPolicy {
 impl Default for BackoffPolicy {
     fn default() -> Self {
         Self {
-            first: Duration::from_millis(500),
-            cap: Duration::from_secs(30),
-            stable: Some(Duration::from_secs(30)),
-            max_hint: Self::MAX_HINT,
+            first_ms: 500,
+            cap_ms: 30_000,
+            stable_ms: Some(30_000),
+            max_hint_ms: clamp(Self::MAX_HINT),
         }
     }
 }
@@ -45,16 +55,16 @@ impl BackoffPolicy {
     /// is exponential for that reason.
     #[must_use]
     pub fn fixed(interval: Duration) -> Self {
-        let interval = interval.max(Self::MIN_WAIT);
-        Self { first: interval, cap: interval, stable: None, ..Self::default() }
+        let interval_ms = clamp(interval.max(Self::MIN_WAIT));
+        Self { first_ms: interval_ms, cap_ms: interval_ms, stable_ms: None, ..Self::default() }
     }
 
     /// The maximum of the first delay. Default 500 ms, at least [`MIN_WAIT`](Self::MIN_WAIT). No
     /// effect on a [fixed](Self::fixed) policy.
     #[must_use]
     pub fn first(mut self, first: Duration) -> Self {
-        if self.stable.is_some() {
-            self.first = first.max(Self::MIN_WAIT);
+        if self.stable_ms.is_some() {
+            self.first_ms = clamp(first.max(Self::MIN_WAIT));
         }
         self
     }
@@ -62,9 +72,9 @@ impl BackoffPolicy {
     /// The maximum that the delays grow to. Default 30 s; with less than the first delay they do
     /// not grow. No effect on a [fixed](Self::fixed) policy.
     #[must_use]
-    pub const fn cap(mut self, cap: Duration) -> Self {
-        if self.stable.is_some() {
-            self.cap = cap;
+    pub fn cap(mut self, cap: Duration) -> Self {
+        if self.stable_ms.is_some() {
+            self.cap_ms = clamp(cap);
         }
         self
     }
@@ -73,9 +83,9 @@ impl BackoffPolicy {
     /// long: otherwise a server that accepts and drops would be hammered. Default 30 s. No effect
     /// on a [fixed](Self::fixed) policy.
     #[must_use]
-    pub const fn stable(mut self, lasted: Duration) -> Self {
-        if self.stable.is_some() {
-            self.stable = Some(lasted);
+    pub fn stable(mut self, lasted: Duration) -> Self {
+        if self.stable_ms.is_some() {
+            self.stable_ms = Some(clamp(lasted));
         }
         self
     }
@@ -85,8 +95,8 @@ impl BackoffPolicy {
     /// this, or from its own beginning if that is earlier, to this. The policy's own delays are not
     /// affected.
     #[must_use]
-    pub const fn max_hint(mut self, longest: Duration) -> Self {
-        self.max_hint = longest;
+    pub fn max_hint(mut self, longest: Duration) -> Self {
+        self.max_hint_ms = clamp(longest);
         self
     }
 }
@@ -101,7 +111,8 @@ pub struct Backoff {
     connected_at: Option<Instant>,
     /// The last connection was stable, and no delay came after it.
     was_stable: bool,
-    hint: Option<(Duration, Duration)>,
+    /// The earliest and the latest time, in milliseconds.
+    hint_ms: Option<(u32, u32)>,
 }
 
 impl Backoff {
@@ -114,7 +125,7 @@ impl Backoff {
             attempts: 0,
             connected_at: None,
             was_stable: false,
-            hint: None,
+            hint_ms: None,
         }
     }
 
@@ -137,7 +148,7 @@ impl Backoff {
     /// uses only a hint.
     pub fn next_wait(&mut self) -> Duration {
         let was_stable = core::mem::take(&mut self.was_stable);
-        let hinted = self.hint.take().map(|(earliest, latest)| self.draw(earliest, latest));
+        let hinted = self.hint_ms.take().map(|(earliest, latest)| self.draw(earliest, latest));
         match hinted {
             Some(hinted) if was_stable => hinted,
             Some(hinted) => hinted.max(self.own_wait()),
@@ -146,20 +157,22 @@ impl Backoff {
     }
 
     fn own_wait(&mut self) -> Duration {
-        let max_wait = self.max_wait();
+        let max_ms = self.max_wait_ms();
         self.attempts = self.attempts.saturating_add(1);
-        if self.policy.stable.is_some() { self.draw(Duration::ZERO, max_wait) } else { max_wait }
+        if self.policy.stable_ms.is_some() { self.draw(0, max_ms) } else { duration(max_ms) }
     }
 
     /// The longest that [`next_wait`](Self::next_wait) could return now, hints apart.
     #[must_use]
     pub fn max_wait(&self) -> Duration {
-        let cap = self.policy.cap.max(self.policy.first);
-        // A wait of 1 ns that has doubled 64 times is longer than any cap that a duration can hold
-        // in nanoseconds, so further attempts need no further doublings.
-        (0..self.attempts.min(64))
-            .try_fold(self.policy.first, |wait, _| wait.checked_mul(2).filter(|&wait| wait < cap))
-            .unwrap_or(cap)
+        duration(self.max_wait_ms())
+    }
+
+    fn max_wait_ms(&self) -> u32 {
+        let BackoffPolicy { first_ms, cap_ms, .. } = self.policy;
+        // A wait that has doubled 32 times is longer than any cap.
+        let grown = u64::from(first_ms) << self.attempts.min(32);
+        u32::try_from(grown).map_or(cap_ms, |grown| grown.min(cap_ms)).max(first_ms)
     }
 
     /// The server said when to come back: between `earliest` and `latest` from now, at most
@@ -171,16 +184,16 @@ impl Backoff {
     /// otherwise. A [fixed](BackoffPolicy::fixed) policy has no stable connections, so the longer
     /// one is used.
     pub fn handle_hint(&mut self, earliest: Duration, latest: Duration) {
-        let most = self.policy.max_hint;
-        let latest = latest.max(earliest);
+        let most = self.policy.max_hint_ms;
+        let (earliest, latest) = (clamp(earliest), clamp(latest.max(earliest)));
         let earliest = if latest > most { earliest.min(most / 2) } else { earliest };
-        self.come_back_within(earliest, latest.min(most));
+        self.hint_ms = Some((earliest, latest.min(most)));
     }
 
     /// As [`handle_hint`](Self::handle_hint), for a window that this end chose itself: it is not
     /// cut to [`max_hint`](BackoffPolicy::max_hint).
     pub fn come_back_within(&mut self, earliest: Duration, latest: Duration) {
-        self.hint = Some((earliest, latest.max(earliest)));
+        self.hint_ms = Some((clamp(earliest), clamp(latest.max(earliest))));
     }
 
     /// An attempt succeeded at `now`.
@@ -192,18 +205,19 @@ impl Backoff {
     /// The connection ended at `now`. If it was stable, the delays are reset.
     pub fn handle_disconnected(&mut self, now: Instant) {
         let connected_at = self.connected_at.take();
-        let lasted = connected_at.map(|connected_at| now.saturating_since(connected_at));
-        if let (Some(lasted), Some(stable)) = (lasted, self.policy.stable) {
-            if lasted >= stable {
+        let lasted = connected_at.map(|connected_at| now.millis_since(connected_at));
+        if let (Some(lasted), Some(stable_ms)) = (lasted, self.policy.stable_ms) {
+            if lasted >= stable_ms {
                 self.attempts = 0;
-                self.was_stable = !stable.is_zero();
+                self.was_stable = stable_ms > 0;
             }
         }
     }
 
-    fn draw(&mut self, earliest: Duration, latest: Duration) -> Duration {
-        let span = nanos(latest.saturating_sub(earliest));
-        earliest.saturating_add(Duration::from_nanos(self.rng.u64(0..=span)))
+    /// Between these, to the nanosecond.
+    fn draw(&mut self, earliest_ms: u32, latest_ms: u32) -> Duration {
+        let [earliest, latest] = [earliest_ms, latest_ms].map(|ms| u64::from(ms) * 1_000_000);
+        Duration::from_nanos(self.rng.u64(earliest..=latest))
     }
 }
 

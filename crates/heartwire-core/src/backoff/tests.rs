@@ -235,7 +235,9 @@ fn no_wait_is_too_long_to_draw() {
     let longest = BackoffPolicy::default().first(Duration::MAX).cap(Duration::MAX);
     let mut backoff = Backoff::new(longest, 11);
     waits(&mut backoff, 40);
-    assert_eq!(backoff.max_wait(), Duration::MAX);
+    assert_eq!(backoff.max_wait(), ms(u32::MAX.into()), "49 days");
+    backoff.come_back_within(Duration::MAX, Duration::MAX);
+    assert!(backoff.next_wait() <= ms(u32::MAX.into()));
 }
 
 #[test]

@@ -230,6 +230,8 @@ impl Connection {
         Ok(Event::Hello(Boxed::new(hello)))
     }
 
+    // Once per connection: in line it would take stack at every frame.
+    #[inline(never)]
     fn handle_welcome<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
         let welcome = Welcome::decode(body)?;
         let Stage::Awaiting(awaiting) = &self.stage else { return Err(Violation::BadWelcome) };

@@ -178,6 +178,8 @@ impl<'a> Bye<'a> {
     ///
     /// [`Violation::BadBye`] if it is not as specified.
     #[doc(hidden)]
+    // Once per connection: in line it would take stack at every frame.
+    #[inline(never)]
     pub fn decode(body: &'a [u8]) -> Result<Self, Violation> {
         Self::read(body).ok_or(Violation::BadBye)
     }

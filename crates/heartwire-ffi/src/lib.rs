@@ -10,3 +10,5 @@ mod client;
 mod names;
 #[cfg(target_os = "none")]
 mod panic;
+#[cfg(test)]
+mod tests;

@@ -41,50 +41,46 @@ impl Client<'_> {
 
     fn next_event(&mut self, now: Instant) -> Event {
         let at = self.clock.end_of(now);
-        loop {
-            let Some(connection) = &mut self.connection else { return self.tell_ending() };
-            let mut bytes = self.inbox.bytes();
-            let event = match connection.handle_received(at, &mut bytes) {
-                Ok(Some(FromPeer::Beat)) => Event::beat(),
-                Ok(Some(FromPeer::Promise(promise))) => Event::promise(promise),
-                Ok(Some(FromPeer::Data(body))) => {
-                    self.sessions.handle_handed(body.len());
-                    Event::data(body)
+        let Some(connection) = &mut self.connection else { return self.tell_ending() };
+        let mut bytes = self.inbox.bytes();
+        let event = match connection.handle_received(at, &mut bytes) {
+            Ok(Some(FromPeer::Beat)) => Event::beat(),
+            Ok(Some(FromPeer::Promise(promise))) => Event::promise(promise),
+            Ok(Some(FromPeer::Data(body))) => {
+                self.sessions.handle_handed(body.len());
+                Event::data(body)
+            }
+            Ok(Some(FromPeer::End)) => {
+                self.sessions.handle_handed(0);
+                Event::end()
+            }
+            Ok(Some(FromPeer::Welcome(welcome))) => {
+                let left = bytes.len();
+                self.inbox.keep(left);
+                return self.welcomed(&welcome, now);
+            }
+            Ok(Some(FromPeer::Bye(bye))) => {
+                let event = Event::bye(&bye);
+                let (code, retry) = (bye.code, bye.retry);
+                self.end_by_bye(code, retry, now);
+                return event;
+            }
+            // To a client a HELLO is a violation.
+            Ok(Some(FromPeer::Hello(_))) => Event::none(),
+            Ok(None) => {
+                let left = bytes.len();
+                self.inbox.keep(left);
+                // Of a PAD that has no room the rest is still to come.
+                if connection.has_ended() || !self.inbox.is_stuck() || self.inbox.shorten_pad() {
+                    return self.tell_ending();
                 }
-                Ok(Some(FromPeer::End)) => {
-                    self.sessions.handle_handed(0);
-                    Event::end()
-                }
-                Ok(Some(FromPeer::Welcome(welcome))) => {
-                    let left = bytes.len();
-                    self.inbox.keep(left);
-                    return self.welcomed(&welcome, now);
-                }
-                Ok(Some(FromPeer::Bye(bye))) => {
-                    let event = Event::bye(&bye);
-                    let (code, retry) = (bye.code, bye.retry);
-                    self.end_by_bye(code, retry, now);
-                    return event;
-                }
-                // To a client a HELLO is a violation.
-                Ok(Some(FromPeer::Hello(_))) => Event::none(),
-                Ok(None) => {
-                    let left = bytes.len();
-                    self.inbox.keep(left);
-                    if connection.has_ended() || !self.inbox.is_stuck() {
-                        return self.tell_ending();
-                    }
-                    if self.inbox.shorten_pad() {
-                        continue;
-                    }
-                    return self.break_off(self.too_long(), now);
-                }
-                Err(violation) => return self.break_off(violation, now),
-            };
-            let left = bytes.len();
-            self.inbox.keep(left);
-            return event;
-        }
+                return self.break_off(self.too_long(), now);
+            }
+            Err(violation) => return self.break_off(violation, now),
+        };
+        let left = bytes.len();
+        self.inbox.keep(left);
+        event
     }
 
     /// The rest of what came cannot be read.

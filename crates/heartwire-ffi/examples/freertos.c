@@ -40,12 +40,20 @@ static uint64_t now(struct heartwire_task *t) {
 
 /* ---- What this device does ---- */
 
+/* In pieces, because a task's stack is small. can_take has seen to it that all have room. */
+static void answer(struct heartwire_task *t, const uint8_t *bytes, size_t len) {
+    uint8_t piece[32];
+    size_t at, i, n;
+    for (at = 0; at < len; at += n) {
+        n = len - at < sizeof piece ? len - at : sizeof piece;
+        for (i = 0; i < n; i++) piece[i] = (uint8_t)toupper(bytes[at + i]);
+        hw_client_send(t->hw, now(t), piece, n);
+    }
+}
+
 static void on_data(struct heartwire_task *t, const uint8_t *bytes, size_t len) {
-    uint8_t answer[HW_MIN_RX];
-    size_t i;
     if (t->protocol == HW_PROTOCOL_RAW) {
-        for (i = 0; i < len; i++) answer[i] = (uint8_t)toupper(bytes[i]);
-        hw_client_send(t->hw, now(t), answer, len);
+        answer(t, bytes, len);
     } else {
         t->received(bytes, len);
     }

@@ -55,15 +55,23 @@ static uint32_t time_until(struct client *c, uint64_t when) {
 
 /* ---- What this device does ---- */
 
-static void received(struct client *c, const uint8_t *bytes, size_t len) {
-    uint8_t answer[HW_MIN_RX];
-    size_t i;
-    if (c->settings->protocol != HW_PROTOCOL_RAW) {
-        LOG("data %.*s\n", (int)len, (const char *)bytes);
-        return;
+/* In pieces, because many a stack is small. can_take has seen to it that all of them have room. */
+static void answer(struct client *c, const uint8_t *bytes, size_t len) {
+    uint8_t piece[32];
+    size_t at, i, n;
+    for (at = 0; at < len; at += n) {
+        n = LWIP_MIN(len - at, sizeof piece);
+        for (i = 0; i < n; i++) piece[i] = (uint8_t)toupper(bytes[at + i]);
+        hw_client_send(c->hw, now(c), piece, n);
     }
-    for (i = 0; i < len; i++) answer[i] = (uint8_t)toupper(bytes[i]);
-    hw_client_send(c->hw, now(c), answer, len);
+}
+
+static void received(struct client *c, const uint8_t *bytes, size_t len) {
+    if (c->settings->protocol == HW_PROTOCOL_RAW) {
+        answer(c, bytes, len);
+    } else {
+        LOG("data %.*s\n", (int)len, (const char *)bytes);
+    }
 }
 
 static void on_event(struct client *c, const hw_event *event) {

@@ -1,19 +1,25 @@
-/* net.h on BSD sockets. On lwIP's sockets it is the same with <lwip/sockets.h> and
-   <lwip/netdb.h> instead of the system's headers. */
+/* net.h on BSD sockets: those of this system or, with -DNET_LWIP, lwIP's. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "net.h"
 
+#include <limits.h>
+#include <stdio.h>
+
+#ifdef NET_LWIP
+#include "lwip/errno.h"
+#include "lwip/netdb.h"
+#include "lwip/sockets.h"
+#else
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#endif
 
 static int poll_once(int net, short events, uint32_t timeout_ms) {
     struct pollfd wait = {.fd = net, .events = events};

@@ -1,6 +1,7 @@
 //! The examples of the C library for devices without this system: on lwIP, and on FreeRTOS.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use heartwire_testkit::{Lines, SANITIZERS, c_sources, cc_has, compile_c, skip, wait_until};
 
@@ -26,6 +27,42 @@ fn compile(example: &str, sources: &[&str], options: &[&str], program: &Path) ->
         skip("cc is not installed");
     }
     compiled
+}
+
+#[test]
+fn c_examples_compile_for_a_cortex_m() {
+    const TARGET: [&str; 9] = [
+        "-mcpu=cortex-m4",
+        "-mthumb",
+        "-Os",
+        "-std=c99",
+        "-pedantic",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fsyntax-only",
+    ];
+    if !Path::new("/usr/include/lwip/lwip/tcp.h").exists() {
+        return skip("lwIP is not installed (Debian: liblwip-dev)");
+    }
+    let compile = |example: &str, options: &[&str]| {
+        let mut compiler = Command::new("arm-none-eabi-gcc");
+        compiler.args(TARGET).args(["-Iinclude", "-Iexamples", "-Itests/freertos/posix"]);
+        compiler.args(["-isystem", "tests/lwip/arm", "-isystem", "/usr/include/lwip"]);
+        compiler.args(options).arg(example).current_dir(c_sources()).output()
+    };
+    match compile("tests/freertos/posix/FreeRTOS.h", &["-include", "stdio.h"]) {
+        Ok(compiled) if compiled.status.success() => {}
+        _ => return skip("arm-none-eabi-gcc is not installed, or has no C library (newlib)"),
+    }
+    for (example, options) in [
+        ("examples/lwip.c", &[][..]),
+        ("examples/freertos.c", &[]),
+        ("examples/net_posix.c", &["-DNET_LWIP", "-DNO_SYS=0"]),
+    ] {
+        let compiled = compile(example, options).unwrap();
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    }
 }
 
 /// The figures of a verdict that a program printed.

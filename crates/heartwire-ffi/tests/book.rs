@@ -53,6 +53,17 @@ fn listings_in_c_compile() {
     }
 }
 
+#[test]
+fn listings_in_cpp_compile() {
+    let listings = listings("cpp");
+    assert!(!listings.is_empty(), "no C++ in the chapter");
+    for listing in listings {
+        if !compiles("c++", "-std=c++11", "door.cpp", listing) {
+            return;
+        }
+    }
+}
+
 /// No compiler looks at prose.
 #[test]
 fn names_in_the_chapter_are_in_the_header() {

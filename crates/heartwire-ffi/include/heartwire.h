@@ -504,9 +504,9 @@ extern "C" {
 // Makes a client of `size` bytes at `memory`, whatever is there. It is idle then: `memory` is the
 // `hw_client` of all other calls. It has nothing to be freed.
 //
-// `HW_ERR_ARGUMENT`: a null pointer, or a setting out of range. `HW_ERR_SIZE`: `memory`, `rx` or
-// `tx` is too small, or `memory` not aligned to `HW_CLIENT_ALIGN`. `HW_ERR_PROTOCOL`: a setting
-// that the protocol does not have.
+// `HW_ERR_ARGUMENT`: a null pointer, a setting out of range, or `memory`, `rx` and `tx` overlap.
+// `HW_ERR_SIZE`: `memory`, `rx` or `tx` is too small, or `memory` not aligned to
+// `HW_CLIENT_ALIGN`. `HW_ERR_PROTOCOL`: a setting that the protocol does not have.
 hw_status hw_client_init(void *memory,
                          size_t size,
                          const hw_config *config);
@@ -554,7 +554,9 @@ hw_step hw_client_read_done(hw_client *client, uint64_t now_ms, bool more);
 uint64_t hw_client_deadline(const hw_client *client);
 
 // What to write now: `bytes` and `len`, perhaps 0. It stays until the next call with this client.
-// Report with `hw_client_written` how much of it the socket took.
+// Report with `hw_client_written` how much of it the socket took, before any other call with this
+// client: another one may put a beat in front. To write while others are made, as with DMA, copy
+// it and report the copy as written.
 hw_status hw_client_output(const hw_client *client,
                            const uint8_t **bytes,
                            size_t *len);

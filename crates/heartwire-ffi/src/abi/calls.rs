@@ -13,9 +13,9 @@ use crate::client;
 /// Makes a client of `size` bytes at `memory`, whatever is there. It is idle then: `memory` is the
 /// `hw_client` of all other calls. It has nothing to be freed.
 ///
-/// `HW_ERR_ARGUMENT`: a null pointer, or a setting out of range. `HW_ERR_SIZE`: `memory`, `rx` or
-/// `tx` is too small, or `memory` not aligned to `HW_CLIENT_ALIGN`. `HW_ERR_PROTOCOL`: a setting
-/// that the protocol does not have.
+/// `HW_ERR_ARGUMENT`: a null pointer, a setting out of range, or `memory`, `rx` and `tx` overlap.
+/// `HW_ERR_SIZE`: `memory`, `rx` or `tx` is too small, or `memory` not aligned to
+/// `HW_CLIENT_ALIGN`. `HW_ERR_PROTOCOL`: a setting that the protocol does not have.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hw_client_init(
     memory: *mut c_void,
@@ -72,7 +72,8 @@ pub unsafe extern "C" fn hw_client_event(
     now_ms: u64,
     event: *mut Event,
 ) -> Status {
-    if event.is_null() {
+    // Before an event is taken.
+    if event.is_null() || !event.is_aligned() {
         return Status::ERR_ARGUMENT;
     }
     // SAFETY: as the module says.
@@ -112,7 +113,9 @@ pub unsafe extern "C" fn hw_client_deadline(client: *const Client) -> u64 {
 }
 
 /// What to write now: `bytes` and `len`, perhaps 0. It stays until the next call with this client.
-/// Report with `hw_client_written` how much of it the socket took.
+/// Report with `hw_client_written` how much of it the socket took, before any other call with this
+/// client: another one may put a beat in front. To write while others are made, as with DMA, copy
+/// it and report the copy as written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hw_client_output(
     client: *const Client,
@@ -181,6 +184,9 @@ pub unsafe extern "C" fn hw_client_promise(
 ) -> Status {
     // SAFETY: as the module says.
     status(unsafe { client_mut(client) }.and_then(|client| {
+        if !agreed_ms.is_aligned() {
+            return Err(Status::ERR_ARGUMENT);
+        }
         let agreed = client.promise(interval_ms)?;
         if agreed_ms.is_null() {
             return Ok(());
@@ -262,6 +268,15 @@ unsafe fn init(memory: *mut c_void, size: usize, config: *const Config) -> Resul
         token: optional(config.token, config.token_len)?,
         agent: optional(config.agent.cast(), config.agent_len)?,
     };
+    let its =
+        [(memory.cast(), HW_CLIENT_SIZE), (config.rx, config.rx_len), (config.tx, config.tx_len)];
+    if its
+        .iter()
+        .enumerate()
+        .any(|(at, one)| its.iter().skip(at + 1).any(|two| overlap(*one, *two)))
+    {
+        return Err(Status::ERR_ARGUMENT);
+    }
     // SAFETY: the caller says that they have their lengths, stay, and are used by nothing else.
     let (rx, tx) = unsafe {
         (buffer(config.rx, config.rx_len, HW_MIN_RX)?, buffer(config.tx, config.tx_len, HW_MIN_TX)?)
@@ -271,6 +286,12 @@ unsafe fn init(memory: *mut c_void, size: usize, config: *const Config) -> Resul
     // SAFETY: it is aligned, and has room for a client.
     unsafe { memory.write(client) };
     Ok(())
+}
+
+/// Whether two parts of memory, of so many bytes each, have a byte in common.
+fn overlap((one, one_len): (*mut u8, usize), (two, two_len): (*mut u8, usize)) -> bool {
+    let (one, two) = (one.addr(), two.addr());
+    one < two.saturating_add(two_len) && two < one.saturating_add(one_len)
 }
 
 /// The caller's memory for what comes or goes.

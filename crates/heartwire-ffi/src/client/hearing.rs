@@ -17,7 +17,9 @@ impl Client<'_> {
         }
         let now = self.awake(now_ms);
         let taken = match &mut self.connection {
-            Some(connection) if !connection.has_ended() && self.phase != Phase::Over => {
+            Some(connection)
+                if !connection.has_ended() && !self.is_end_known && self.phase != Phase::Over =>
+            {
                 if !bytes.is_empty() {
                     connection.handle_heard_between(now, self.clock.end_of(now));
                 }
@@ -131,7 +133,9 @@ impl Client<'_> {
 
     /// The first frame after the WELCOME is a beat, whatever the application sends now.
     fn say_first_beat(&mut self) {
-        let Some(connection) = &mut self.connection else { return };
+        let Some(connection) = self.connection.as_mut().filter(|_| self.outbox.takes_beat()) else {
+            return;
+        };
         // As of the last byte: so there is no silence that a read could end.
         let heard = connection.last_heard();
         if let Next::Write(beat) = connection.poll(heard, Outbound::Waiting) {

@@ -34,6 +34,9 @@ impl<'m> Inbox<'m> {
 
     /// Adds as many of these bytes as there is room for. Returns how many.
     pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
+        if bytes.is_empty() {
+            return 0;
+        }
         memory::to_front(self.memory, self.start, self.end);
         (self.start, self.end) = (0, self.end.saturating_sub(self.start));
         let room = self.memory.get_mut(self.end..).unwrap_or_default();

@@ -112,10 +112,12 @@ impl<'m> Client<'m> {
     }
 
     /// The caller's clock shows this. Notices a pause of this device, as
-    /// [`PauseWatch`](heartwire_core::PauseWatch) does.
+    /// [`PauseWatch`](heartwire_core::PauseWatch) does; but as late as its settings say is none.
     fn awake(&mut self, now_ms: u64) -> Instant {
         let now = self.clock.set(now_ms);
-        if now >= self.wake_by.saturating_add(MIN_PAUSE) {
+        let tick = Duration::from_millis(self.settings.tick_ms.into());
+        let punctual_until = self.wake_by.saturating_add(tick);
+        if now > punctual_until && now >= self.wake_by.saturating_add(MIN_PAUSE) {
             self.paused_until = now;
         }
         now

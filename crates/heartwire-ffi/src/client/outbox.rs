@@ -22,6 +22,8 @@ pub(super) struct Outbox<'m> {
     first: usize,
     /// Whether the frame whose writing has begun came from there.
     writes_first: bool,
+    /// Whether the frame in front stays there, even if its writing has not begun.
+    opens: bool,
     /// Zeros at the end of the last frame, a PAD, that are not in memory.
     zeros: usize,
     /// Bytes of the last frame, if it should wake the server.
@@ -45,6 +47,7 @@ impl<'m> Outbox<'m> {
             written: 0,
             first: 0,
             writes_first: false,
+            opens: false,
             zeros: 0,
             unpadded: None,
         }
@@ -52,7 +55,7 @@ impl<'m> Outbox<'m> {
 
     pub(super) fn clear(&mut self) {
         (self.start, self.end, self.written) = (0, 0, 0);
-        (self.first, self.writes_first) = (0, false);
+        (self.first, self.writes_first, self.opens) = (0, false, false);
         (self.zeros, self.unpadded) = (0, None);
     }
 
@@ -83,7 +86,7 @@ impl<'m> Outbox<'m> {
         let mut beat = None;
         self.written = self.written.saturating_add(len);
         while self.written > 0 {
-            if !has_begun {
+            if !has_begun && !self.opens {
                 self.writes_first = core::mem::take(&mut self.first) > 0;
             }
             let Some(whole) = self.front_len().filter(|&whole| whole <= self.written) else {
@@ -98,7 +101,7 @@ impl<'m> Outbox<'m> {
             }
             self.written = self.written.saturating_sub(whole);
             self.start = end.min(self.end);
-            has_begun = false;
+            (has_begun, self.opens) = (false, false);
         }
         beat
     }
@@ -108,9 +111,10 @@ impl<'m> Outbox<'m> {
         self.memory.get(self.start..self.end).and_then(frame::len_of)
     }
 
-    /// Where the first frame begins whose writing has not begun.
+    /// Where the first frame begins that others can be put in front of.
     fn boundary(&self) -> usize {
-        let begun = if self.written > 0 { self.front_len().unwrap_or_default() } else { 0 };
+        let stays = self.written > 0 || self.opens;
+        let begun = if stays { self.front_len().unwrap_or_default() } else { 0 };
         self.start.saturating_add(begun)
     }
 
@@ -135,6 +139,9 @@ impl<'m> Outbox<'m> {
     /// Puts a beat, or an ACK, in front of all frames whose writing has not begun. It replaces one
     /// that waits there; but an ACK goes into a beat that does.
     pub(super) fn push_first(&mut self, transmit: &Transmit) {
+        if !self.takes_beat() {
+            return;
+        }
         let bytes = transmit.as_ref();
         self.make_room();
         let at = self.boundary();
@@ -150,9 +157,9 @@ impl<'m> Outbox<'m> {
         memory::make_gap(self.memory, (at, end), bytes.len());
         memory::copy(self.memory.get_mut(at..).unwrap_or_default(), bytes);
         if at == end {
-            // Also if another one with news waited there.
-            let had_news = self.first > 0 && self.unpadded.is_some();
-            self.unpadded = (transmit.is_news() || had_news).then_some(bytes.len());
+            // Also if what it replaces, or what was written just before, is to wake the server.
+            let wakes = transmit.is_news() || self.unpadded.is_some();
+            self.unpadded = wakes.then_some(bytes.len());
         }
         self.first = bytes.len();
         self.end = end.saturating_add(bytes.len());
@@ -179,6 +186,12 @@ impl<'m> Outbox<'m> {
         }
         self.unpadded = Some(len);
         Ok(())
+    }
+
+    /// Adds the frame that a connection opens with: nothing is put in front of it.
+    pub(super) fn push_opening(&mut self, encode: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        self.opens = self.push_control(encode);
+        self.opens
     }
 
     /// Adds a frame that `encode` writes, at the end, where also the room for a beat may be used.

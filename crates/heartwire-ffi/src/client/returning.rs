@@ -82,9 +82,11 @@ impl Returning {
         self.wait = Wait::Trying;
     }
 
-    /// The connection works.
+    /// The connection works; or the last one did, which has ended already.
     pub(super) fn online(&mut self, now: Instant, session: u64) {
-        (self.link, self.at, self.session) = (Link::Working, now, session);
+        let has_ended = self.wait != Wait::Trying;
+        self.link = if has_ended { Link::Ended(End::Closed) } else { Link::Working };
+        (self.at, self.session) = (now, session);
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -110,7 +112,7 @@ impl Returning {
         now: Instant,
     ) {
         if self.wait != Wait::Trying {
-            return;
+            return self.heed(hint, settings);
         }
         let mut backoff = self.backoff(settings);
         if self.link == Link::Working {
@@ -127,6 +129,21 @@ impl Returning {
             RetryHint::Within { earliest, latest } => backoff.handle_hint(earliest, latest),
         }
         self.draw(backoff);
+    }
+
+    /// The server's hint was found in what came before the end, after that was known.
+    fn heed(&mut self, hint: RetryHint, settings: &Settings<'_>) {
+        match hint {
+            RetryHint::Never => self.wait = Wait::Never,
+            RetryHint::AtWill => {}
+            RetryHint::Within { earliest, latest } => {
+                // The attempt that its wait was drawn for is counted already.
+                self.attempts = self.attempts.saturating_sub(1);
+                let mut backoff = self.backoff(settings);
+                backoff.handle_hint(earliest, latest);
+                self.draw(backoff);
+            }
+        }
     }
 
     /// The transport could not be made.
@@ -184,7 +201,7 @@ impl<'m> Client<'m> {
         // Other grease on each connection.
         let grease = self.settings.seed ^ now.as_nanos();
         // It was found to have room when the client was made.
-        let _ = self.outbox.push_control(|room| encode(&hello, room, Some(grease)));
+        let _ = self.outbox.push_opening(|room| encode(&hello, room, Some(grease)));
     }
 
     /// The transport has ended, or could not be made.

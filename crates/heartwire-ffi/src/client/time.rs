@@ -6,6 +6,10 @@ use heartwire_core::Instant;
 
 const NANOS_PER_MS: u64 = 1_000_000;
 
+/// The last time that a clock may show: in the year 2262 for one that counts from 1970. Deadlines
+/// beyond it still have their nanoseconds.
+const MAX_MS: u64 = u64::MAX / NANOS_PER_MS / 2;
+
 /// The caller's clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
@@ -31,8 +35,11 @@ impl Clock {
         self.latest
     }
 
-    /// The time that it is then.
+    /// The time that it is then. What no clock shows, such as `HW_NEVER`, is none.
     pub(super) fn shown(&self, now_ms: u64) -> Instant {
+        if now_ms > MAX_MS {
+            return self.latest;
+        }
         self.latest.max(Instant::from_nanos(now_ms.saturating_mul(NANOS_PER_MS)))
     }
 
@@ -84,9 +91,12 @@ mod tests {
     #[test]
     fn the_last_time_that_there_is_can_be_told() {
         let mut clock = Clock::new(1);
-        let at = clock.set(u64::MAX);
-        assert_eq!(clock.end_of(at), at);
-        assert_eq!(ceil_ms(at), u64::MAX.div_ceil(NANOS_PER_MS));
+        let at = clock.set(MAX_MS);
+        assert_eq!(ceil_ms(at), MAX_MS);
+        assert_eq!(ceil_ms(clock.end_of(at)), MAX_MS + 1);
+        assert_eq!(clock.set(u64::MAX), at);
+        let never = Instant::from_nanos(u64::MAX);
+        assert_eq!(ceil_ms(never), u64::MAX.div_ceil(NANOS_PER_MS));
     }
 
     #[test]

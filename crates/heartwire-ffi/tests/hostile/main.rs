@@ -1,0 +1,12 @@
+//! Servers that break the rules and callers that are careless, through the calls of C.
+
+#![expect(unsafe_code, reason = "these are the calls of C")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail as the test does, at whatever they did not expect"
+)]
+
+mod callers;
+mod rig;
+mod servers;

@@ -19,7 +19,9 @@ struct settings {
     uint64_t seed; /* another one on each device and at each start: noise, a serial number */
 };
 
-/* Starts lwIP (lwip_init) and its network interface. */
+/* Starts lwIP (lwip_init) and its network interface. LWIP_RAND needs a seed before, another one at
+   each start: lwIP draws its first local port from it, and a server may still have a connection of
+   this device on the same one. */
 const struct settings *board_start(void);
 
 /* Hands to lwIP all frames that the network interface has received until now. */

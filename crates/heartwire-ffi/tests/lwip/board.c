@@ -1,123 +1,42 @@
-/* A board for examples/lwip.c, made of Debian's liblwip and a tap device. That library is built for
-   threads; nothing of it starts one as long as tcpip_init() is not called, so all of it runs in the
-   example's loop, as on a bare board.
+/* A board for examples/lwip.c, made of Debian's liblwip and a tap device (tap.c). That library is
+   built for threads; nothing of it starts one as long as tcpip_init() is not called, so all of it
+   runs in the example's loop, as on a bare board.
 
    Settings come from the environment. SIGUSR1 makes the application busy, SIGUSR2 ends that. */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <linux/if.h>
-#include <linux/if_tun.h>
-
-#include "lwip/etharp.h"
 #include "lwip/init.h"
-#include "lwip/netif.h"
-#include "lwip/sys.h"
 #include "netif/ethernet.h"
 
 #include "board.h"
+#include "tap.h"
 
-#define MTU 1500
-
-static struct netif interface;
-static int tap = -1;
+static int tap;
 static volatile sig_atomic_t is_busy;
-
-/* lwIP's clock, and the example's: it begins three seconds before its 32 bits end. */
-u32_t sys_now(void) {
-    static uint64_t first;
-    struct timespec t;
-    uint64_t ms;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-    if (first == 0) first = ms;
-    return (u32_t)(UINT32_MAX - 3000 + (ms - first));
-}
-
-static void fail(const char *what) {
-    perror(what);
-    exit(2);
-}
-
-static const char *setting(const char *name) {
-    const char *value = getenv(name);
-    if (value == NULL) {
-        fprintf(stderr, "%s is not set\n", name);
-        exit(2);
-    }
-    return value;
-}
 
 static uint32_t number(const char *name) { return (uint32_t)strtoul(setting(name), NULL, 10); }
 
-static err_t transmit(struct netif *netif, struct pbuf *frame) {
-    uint8_t bytes[MTU + SIZEOF_ETH_HDR];
-    u16_t len = pbuf_copy_partial(frame, bytes, sizeof bytes, 0);
-    (void)netif;
-    /* What a device that is down does not take is lost, as on a cable. */
-    if (write(tap, bytes, len) < 0 && errno != EIO && errno != EAGAIN) fail("tap");
-    return ERR_OK;
-}
-
-static err_t start_interface(struct netif *netif) {
-    static const uint8_t address[] = {2, 0, 0, 0, 0, 1};
-    memcpy(netif->hwaddr, address, sizeof address);
-    netif->hwaddr_len = sizeof address;
-    netif->name[0] = 't';
-    netif->name[1] = 'p';
-    netif->mtu = MTU;
-    netif->output = etharp_output;
-    netif->linkoutput = transmit;
-    netif->flags =
-        NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
-    return ERR_OK;
-}
-
 static void on_signal(int signal) { is_busy = signal == SIGUSR1; }
-
-static void address_of(const char *name, ip4_addr_t *address) {
-    if (!ip4addr_aton(setting(name), address)) {
-        fprintf(stderr, "%s is no address\n", name);
-        exit(2);
-    }
-}
 
 const struct settings *board_start(void) {
     static struct settings settings;
     static const char *protocols[] = {"v1", "v0", "raw"};
     struct sigaction busy = {.sa_handler = on_signal};
-    struct ifreq request = {0};
-    ip4_addr_t device, server, mask;
     int i;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    srand((unsigned)getpid()); /* for the local ports, which lwIP draws with rand() */
     sigaction(SIGUSR1, &busy, NULL);
     sigaction(SIGUSR2, &busy, NULL);
 
-    tap = open("/dev/net/tun", O_RDWR | O_NONBLOCK);
-    if (tap < 0) fail("/dev/net/tun");
-    strncpy(request.ifr_name, setting("TAP"), IFNAMSIZ - 1);
-    request.ifr_flags = IFF_TAP | IFF_NO_PI;
-    if (ioctl(tap, TUNSETIFF, &request) < 0) fail("TUNSETIFF");
-
-    address_of("DEVICE", &device);
-    address_of("SERVER", &server);
-    IP4_ADDR(&mask, 255, 255, 255, 0);
+    srand((unsigned)getpid());
     lwip_init();
-    netif_add(&interface, &device, &mask, &server, NULL, start_interface, ethernet_input);
-    netif_set_default(&interface);
-    netif_set_up(&interface);
-
-    ip_addr_copy_from_ip4(settings.server, server);
+    tap = tap_start(ethernet_input);
+    if (!ipaddr_aton(setting("SERVER"), &settings.server)) fail("SERVER");
     settings.port = (u16_t)number("PORT");
     for (i = 0; i < 3; i++) {
         if (strcmp(setting("PROTOCOL"), protocols[i]) == 0) settings.protocol = (hw_protocol)i;
@@ -130,18 +49,7 @@ const struct settings *board_start(void) {
     return &settings;
 }
 
-void board_receive(void) {
-    uint8_t bytes[MTU + SIZEOF_ETH_HDR];
-    ssize_t len;
-    while ((len = read(tap, bytes, sizeof bytes)) > 0) {
-        /* Not from the pool, as a driver of a bare board does: the buffers of the pool of Debian's
-           2.1.3 are shorter than pbuf_alloc takes them to be. */
-        struct pbuf *frame = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM);
-        if (frame == NULL) fail("pbuf_alloc");
-        pbuf_take(frame, bytes, (u16_t)len);
-        if (interface.input(frame, &interface) != ERR_OK) pbuf_free(frame);
-    }
-}
+void board_receive(void) { tap_receive(); }
 
 int board_takes_data(void) { return !is_busy; }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::thread;
 
-use heartwire_testkit::{Lines, Peer, Process, cc_has, ms, skip};
+use heartwire_testkit::{Lines, Peer, Process, c_sources, cc_has, ms, skip};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
@@ -81,6 +81,7 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.0]).arg(program).envs(settings);
         command.env("TAP", "tap0").env("SERVER", SERVER).env("DEVICE", DEVICE);
+        command.env("HOST", SERVER);
         command.env("PORT", server.port().to_string()).stdout(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let printed = Lines::of(process.0.stdout.take().unwrap());
@@ -94,19 +95,34 @@ struct Device {
     printed: Lines,
 }
 
-/// Compiles it; `None`, having said so, where lwIP or a right is missing.
+/// Compiles the example on lwIP.
 fn device() -> Option<(TempDir, PathBuf, Namespace)> {
-    const LWIP: [&str; 4] = ["-isystem", "/usr/include/lwip", "-Wl,--no-as-needed", "-llwip"];
+    build("examples/lwip.c", &["tests/lwip/board.c"], &[])
+}
+
+/// Compiles an example with lwIP; `None`, having said so, where lwIP or a right is missing.
+fn build(
+    example: &str,
+    sources: &[&str],
+    options: &[&str],
+) -> Option<(TempDir, PathBuf, Namespace)> {
+    const LWIP: [&str; 5] = [
+        "-isystem",
+        "/usr/include/lwip",
+        "-Wl,--no-as-needed",
+        "-llwip",
+        "-D_POSIX_C_SOURCE=200809L",
+    ];
     let why = if !cc_has(&LWIP) || !Path::new("/usr/include/lwip/lwip/tcp.h").exists() {
         "lwIP is not installed (Debian: liblwip-dev)"
     } else if !Path::new("/dev/net/tun").exists() {
         "there are no tap devices here"
     } else if let Some(namespace) = Namespace::make() {
         let directory = tempfile::tempdir().unwrap();
-        let options = [&LWIP[..], &["-D_GNU_SOURCE"]].concat();
-        let program = directory.path().join("lwip");
-        let program =
-            compile("examples/lwip.c", &["tests/lwip/board.c"], &options, &program).unwrap();
+        let sources = [sources, &["tests/lwip/tap.c"]].concat();
+        let options = [&LWIP[..], options].concat();
+        let program = directory.path().join("device");
+        let program = compile(example, &sources, &options, &program).unwrap();
         return Some((directory, program, namespace));
     } else {
         "no network namespace with a tap device can be made (ip and root's rights)"
@@ -229,6 +245,38 @@ fn lwip_client_with_the_tutorials_kernel_keepalive_finds_a_cut() {
     let mut peer = Peer::of(listener.accept().unwrap().0);
     peer.send(b"again");
     assert_eq!(peer.read(5), b"AGAIN");
+}
+
+#[test]
+fn lwip_sockets_carry_the_freertos_task() {
+    let sources = [
+        "tests/lwip/net_lwip.c",
+        "tests/lwip/sockets.c",
+        "tests/freertos/main.c",
+        "tests/freertos/posix/kernel.c",
+    ];
+    let include = format!("-I{}", c_sources().join("tests/freertos/posix").display());
+    let Some((_directory, program, namespace)) =
+        build("examples/freertos.c", &sources, &[&include])
+    else {
+        return;
+    };
+    let args = [&BEATS[..], &["--protocol", "v1", "--on-data", "echo"]].concat();
+    let server = Server::start_in(&namespace.0, LISTEN, &args);
+    let device = namespace.start(&program, server.addr, V1);
+    for line in ["welcome", "data press 1", "data press 2", "data press 3"] {
+        device.printed.line(line);
+    }
+    server.process.freeze();
+    expect_count(&device.printed, "dead", 1);
+    Dead::nth(&device.printed, 0).expect_bound();
+    server.process.thaw();
+    server.events.first_events("online", 2);
+    namespace.set_link("down");
+    server.events.first_events("offline", 2)[1].expect_silence_of(2_000.0);
+    expect_count(&device.printed, "dead", 2);
+    namespace.set_link("up");
+    server.events.first_events("online", 3);
 }
 
 /// The settings of [`V1`] with another one.

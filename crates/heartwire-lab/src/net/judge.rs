@@ -27,6 +27,8 @@ pub(super) struct Sight {
     pub(super) how: How,
     /// In the program's own words.
     pub(super) detail: String,
+    /// The bound of the silence that its verdict states, in milliseconds, if there was one.
+    pub(super) own_bound: Option<[f64; 2]>,
 }
 
 impl Sight {
@@ -219,6 +221,7 @@ pub(super) fn sight(
     // The server reports a verdict before the end, the client both in one event.
     let cause = of_side().map(|told| told.text("cause")).find(|cause| !cause.is_empty());
     Some(Sight {
+        own_bound: of_side().find(|told| told.text("cause") == "silence").map(own_bound),
         after: fault.until(first.at),
         how: How::of(first, cause.unwrap_or_default()),
         detail: match first.event.as_str() {
@@ -228,7 +231,28 @@ pub(super) fn sight(
     })
 }
 
-/// Compares all that an end reported of a fault with the plan.
+/// The bound that a verdict states itself.
+fn own_bound(verdict: &Told) -> [f64; 2] {
+    ["earliest_ms", "latest_ms"].map(|field| verdict.number(field))
+}
+
+/// What is wrong if the silence of a verdict is not within the verdict's own bound.
+fn against_itself(told: &Told) -> Option<Judgement> {
+    if told.text("cause") != "silence" {
+        return None;
+    }
+    let [earliest, latest] = own_bound(told);
+    let silence = told.number("silence_ms") - told.number("paused_ms");
+    if silence < earliest {
+        Some(Judgement::Early)
+    } else if silence > latest {
+        Some(Judgement::Late)
+    } else {
+        None
+    }
+}
+
+/// Compares all that an end reported of a fault with the plan, and a verdict with itself.
 pub(super) fn judge(
     side: Side,
     pauses: bool,
@@ -245,6 +269,8 @@ pub(super) fn judge(
     } else if pauses && of_side().any(|told| told.text("reason") == "dead") {
         // It caused the silence itself.
         Judgement::Unplanned
+    } else if let Some(wrong) = of_side().find_map(against_itself) {
+        wrong
     } else {
         Judgement::of(expected, seen)
     }

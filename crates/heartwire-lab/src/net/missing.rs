@@ -87,8 +87,8 @@ pub(super) fn c_client(
     let Some(program) = named else {
         ensure!(
             !sections.contains(&Section::C),
-            "section c needs a C client: build it with `make -C crates/heartwire-ffi`, and name it \
-             with --c-client"
+            "section c needs a C client: name one with --c-client (docs/faults-c.md says how to \
+             compile it)"
         );
         return Ok(None);
     };

@@ -12,7 +12,12 @@ fn promise() -> Promise {
 }
 
 fn seen(after: [u64; 2], how: How) -> Seen {
-    Seen::Something(Sight { after: Some(after.map(ms)), how, detail: String::new() })
+    Seen::Something(Sight {
+        after: Some(after.map(ms)),
+        how,
+        detail: String::new(),
+        own_bound: None,
+    })
 }
 
 fn told(side: Side, after_ms: u64, text: &str) -> Told {
@@ -41,7 +46,7 @@ fn a_time_is_judged_by_both_ends_of_the_moment_of_the_fault() {
 #[test]
 fn a_sight_before_the_fault_is_early() {
     let promise = Promise { earliest: Duration::ZERO, ..promise() };
-    let before = Sight { after: None, how: How::Silence, detail: String::new() };
+    let before = Sight { after: None, how: How::Silence, detail: String::new(), own_bound: None };
     let judged = Judgement::of(&Expected::Found(promise), &Seen::Something(before));
     assert_eq!(judged, Judgement::Early);
 }
@@ -98,4 +103,22 @@ fn repeated_verdicts_and_verdicts_of_a_paused_end_are_wrong() {
     assert_eq!(judged(false, &[offline("dead"), offline("dead")]), Judgement::Repeated);
     assert_eq!(judged(true, &[offline("dead")]), Judgement::Unplanned);
     assert_eq!(judged(true, &[offline("reset")]), Judgement::Inside);
+}
+
+#[test]
+fn a_silence_outside_the_bound_of_its_verdict_is_wrong() {
+    let judged = |silence_ms: u32, paused_ms: u32| {
+        let verdict = format!(
+            r#""event":"offline","reason":"dead","cause":"silence","silence_ms":{silence_ms},
+            "paused_ms":{paused_ms},"earliest_ms":3000,"latest_ms":3101"#
+        );
+        let told = [told(Side::Client, 2500, &verdict)];
+        let expected = Expected::Found(promise());
+        let seen = sight(Side::Client, &expected, &fault(), &told).unwrap();
+        assert_eq!(seen.own_bound, Some([3000.0, 3101.0]));
+        judge(Side::Client, false, &expected, &Seen::Something(seen), &told)
+    };
+    assert_eq!([judged(3000, 0), judged(3101, 0), judged(4050, 1000)], [Judgement::Inside; 3]);
+    assert_eq!([judged(2999, 0), judged(4050, 1051)], [Judgement::Early; 2]);
+    assert_eq!(judged(3102, 0), Judgement::Late);
 }

@@ -11,6 +11,7 @@ use crate::net::client::Client;
 use crate::net::detector::Detector;
 use crate::net::expect::Expected;
 use crate::net::fault::Fault;
+use crate::net::judge::Seen;
 
 /// The results of both clients.
 #[derive(Debug, Default)]
@@ -81,11 +82,27 @@ fn said(summary: &Summary<'_>) -> String {
     format!("{}{by}", summary.short())
 }
 
+/// The bounds that the client's verdicts state themselves, from the least to the most.
+fn own_bounds(matrix: &Matrix) -> String {
+    let seen = matrix.records.iter().filter_map(|record| match &record.sides.client.seen {
+        Seen::Something(sight) => sight.own_bound,
+        Seen::Nothing { .. } => None,
+    });
+    let widest =
+        seen.reduce(|[least, most], [earliest, latest]| [least.min(earliest), most.max(latest)]);
+    widest.map_or_else(|| "none".to_owned(), |[least, most]| format!("{least} to {most} ms"))
+}
+
 const INTRODUCTION: &str = "\
 The same faults and settings as in [faults.md](faults.md), each made twice: to `heartwire \
 connect`, and to `examples/posix.c` of the C library in its place. The server is `heartwire serve` \
 both times. Both are held to the same bounds, those of [`heartwire plan`](plan.md) for these \
 settings.";
+
+/// How the C client is built.
+const COMPILE: &str = "\
+cc -O2 -I crates/heartwire-ffi/include -o target/release/posix \\
+    crates/heartwire-ffi/examples/posix.c target/release/libheartwire_ffi.a";
 
 const CELLS: &str = "\
 Each cell is *client / server*, with the C client: the seconds from the fault until that end \
@@ -120,12 +137,19 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
         beside.pairs().count(),
     );
     paragraph(page, &result)?;
+    let own = format!(
+        "A verdict of the client states the bound of its silence: with `connect` {}, with the C \
+         client {}. A silence outside its own is EARLY or LATE.",
+        own_bounds(&beside.connect),
+        own_bounds(&beside.c)
+    );
+    paragraph(page, &own)?;
     paragraph(page, &conditions(report, &beside.c))?;
     writeln!(
         page,
         "\nTo repeat it, as root:\n\n```sh\ncargo build --release --workspace\n\
-         make -C crates/heartwire-ffi\n\
-         target/release/heartwire-lab net --c-client PATH --write docs\n```\n\n\
+         {COMPILE}\n\
+         target/release/heartwire-lab net --c-client target/release/posix --write docs\n```\n\n\
          ## Every fault with every detector"
     )?;
     paragraph(page, CELLS)?;

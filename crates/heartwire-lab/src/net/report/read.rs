@@ -76,7 +76,7 @@ fn one_side(side: &Value) -> anyhow::Result<SideRecord> {
         Some(during) => Seen::Nothing { during },
         None => {
             let (how, detail) = (How::Otherwise, String::new());
-            Seen::Something(Sight { after: pair("found_ms"), how, detail })
+            Seen::Something(Sight { after: pair("found_ms"), how, detail, own_bound: None })
         }
     };
     let judgement = side.get("judgement").and_then(Value::as_str).unwrap_or_default();

@@ -20,7 +20,12 @@ fn found(after: u64, judgement: Judgement) -> SideRecord {
     let by = vec![Mechanism::Silence, Mechanism::Reset];
     let promise = Promise { earliest: ms(1900), latest: ms(3100), by };
     let (how, detail) = (How::Silence, "dead: silent".to_owned());
-    let sight = Sight { after: Some([ms(after), ms(after + 10)]), how, detail };
+    let sight = Sight {
+        after: Some([ms(after), ms(after + 10)]),
+        how,
+        detail,
+        own_bound: Some([3000.0, 3100.0]),
+    };
     side(Expected::Found(promise), Seen::Something(sight), judgement)
 }
 

@@ -164,7 +164,7 @@ static bool receive(void) {
         bool is_empty = len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
         if (len <= 0) {
             server.has_ended = !is_empty || server.cannot_write;
-            if (len < 0 && !server.cannot_write) server.error = errno;
+            if (!is_empty && !server.cannot_write) server.error = len < 0 ? errno : 0;
             return false;
         }
         server.taken = 0;
@@ -232,7 +232,10 @@ static void talk(void) {
             break;
         }
         case HW_STEP_WRITE:
-            if (!transmit()) wait_and_read(hw_client_deadline(client), true);
+            /* Nothing is left to wait for, but room, if the connection takes no more. */
+            if (!transmit() && !(server.cannot_write && has_room)) {
+                wait_and_read(hw_client_deadline(client), true);
+            }
             break;
         case HW_STEP_SLEEP:
             wait_and_read(hw_client_deadline(client), false);

@@ -94,7 +94,7 @@ impl Cell {
         let rtt = self.profile.as_ref().map_or(Duration::ZERO, Profile::round_trip);
         let nat = (self.fault == Fault::NatExpiry).then_some(NAT_LIFETIME);
         let plan = self.detector.plan(rtt, nat)?;
-        let expected = Both::each(|side| Expected::of(&plan, self.fault, side));
+        let expected = Both::each(|side| Expected::of(&plan, self.fault, self.client, side));
         let conditions = Conditions {
             plan,
             client: self.client,

@@ -55,7 +55,7 @@ impl Client {
 fn connect_args(end: &End, protocol: &str, target: &str) -> Vec<String> {
     let mut args = ["connect", "--format", "json"].map(str::to_owned).to_vec();
     args.extend(flags(end));
-    args.extend(["--retry=never", "--connect-timeout=20s", target].map(str::to_owned));
+    args.extend(["--retry=never", "--connect-timeout=20s", "--stay", target].map(str::to_owned));
     args.push(format!("--protocol={protocol}"));
     args
 }

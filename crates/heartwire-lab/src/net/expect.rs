@@ -6,12 +6,17 @@ use heartwire_core::Side;
 use heartwire_plan::{Fault as Class, Finding, Mechanism, Outcome, Plan};
 
 use super::both::other;
+use super::client::Client;
 use super::detector::BEAT;
 use super::fault::{Fault, PAUSE, Question};
 
 /// How much longer a silence can be than twice the blackout that caused it: a beat before, and
 /// TCP's first tries. Measured: 2.7 to 4.3 s of silence for a blackout of 2 s, beats of 1 s.
 const BACK_WITHIN: Duration = BEAT.saturating_add(Duration::from_millis(500));
+
+/// When a client that watches its network gives up a connection: it notices a change within a
+/// second, and then for 3 to 6 s nothing that it sends is acknowledged.
+const NETWORK_CHANGED: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(7)];
 
 /// What one end is expected to see.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +50,18 @@ impl Promise {
 }
 
 impl Expected {
-    /// What one end must see of a fault, by the plan for a plan.
-    pub(super) fn of(plan: &Plan, fault: Fault, side: Side) -> Self {
+    /// What one end must see of a fault with this client, by the plan for a plan.
+    pub(super) fn of(plan: &Plan, fault: Fault, client: Client, side: Side) -> Self {
+        let expected = Self::of_plan(plan, fault, side);
+        let changes = matches!(fault, Fault::ClientLinkDown | Fault::AddressChanged);
+        if changes && side == Side::Client && client == Client::Connect {
+            network_changed(plan, expected)
+        } else {
+            expected
+        }
+    }
+
+    fn of_plan(plan: &Plan, fault: Fault, side: Side) -> Self {
         let planned = |class| Self::planned(plan.outcome(class, side));
         match fault.question(side) {
             Question::Broken => Self::NotAsked,
@@ -75,6 +90,19 @@ impl Expected {
             Self::Found(promise) | Self::FoundOrKept(promise) => Some(promise),
             Self::NotAsked | Self::Kept | Self::Never => None,
         }
+    }
+}
+
+/// What the plan does not know: that `connect` watches its network. It needs no timeout to notice
+/// that the connection did not survive, if it sends something.
+fn network_changed(plan: &Plan, expected: Expected) -> Expected {
+    let [earliest, latest] = NETWORK_CHANGED;
+    let latest = latest.saturating_add(plan.end(Side::Client).timer_slack);
+    let is_sooner = expected.promise().is_some_and(|promise| latest < promise.earliest);
+    if is_sooner && plan.end(Side::Client).policy.interval().is_some() {
+        Expected::Found(Promise { earliest, latest, by: vec![Mechanism::Retransmissions] })
+    } else {
+        expected
     }
 }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use heartwire_core::Side;
 use rustix::process::Signal;
 
@@ -102,8 +102,10 @@ impl Experiment {
             }
             Fault::ClientNotReading => {
                 // Enough to fill all buffers on the path, and less than the server's queue holds.
-                self.client.flood(Some(3000))?;
-                self.fill(Side::Server)
+                let typing = self.client.flood(Some(3000))?;
+                let full = self.fill(Side::Server)?;
+                // The server hears its lines until then, and nothing of it afterwards.
+                Ok(Moment { to: full.to.max(end_of(typing)?), ..full })
             }
         };
         moment.map(|moment| Both { client: moment, server: moment })
@@ -197,6 +199,16 @@ impl Experiment {
             thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// When a program had read all that was typed into it.
+fn end_of(typing: thread::JoinHandle<SystemTime>) -> anyhow::Result<SystemTime> {
+    let deadline = Instant::now() + STEP_WITHIN;
+    while !typing.is_finished() {
+        ensure!(Instant::now() < deadline, "the client never read its input");
+        thread::sleep(Duration::from_millis(5));
+    }
+    typing.join().map_err(|_| anyhow!("nothing was typed"))
 }
 
 fn down(namespace: &Namespace) -> anyhow::Result<Moment> {

@@ -49,6 +49,8 @@ pub(super) enum How {
     EndOfStream,
     Reset,
     Silence,
+    /// The client's network changed, and nothing that it sent since was acknowledged.
+    NetworkChanged,
     /// The kernel gave up; it does not say which of its timers it was.
     Kernel,
     Paused,
@@ -68,6 +70,7 @@ impl How {
         match (told.text("reason"), cause) {
             ("closed_by_peer" | "truncated" | "bye", _) => Self::EndOfStream,
             ("reset", _) => Self::Reset,
+            ("network_changed", _) => Self::NetworkChanged,
             ("dead", "silence") => Self::Silence,
             ("dead", "kernel") => Self::Kernel,
             ("dead", "unheard") => Self::Unheard,
@@ -84,6 +87,7 @@ impl How {
                 mechanism,
                 Mechanism::Keepalive | Mechanism::UserTimeout | Mechanism::Retransmissions
             ),
+            Self::NetworkChanged => matches!(mechanism, Mechanism::Retransmissions),
             Self::Paused => matches!(mechanism, Mechanism::PauseWatch),
             Self::Unheard | Self::Otherwise => false,
         }
@@ -95,6 +99,7 @@ impl How {
             Self::EndOfStream => "end of stream",
             Self::Reset => "reset",
             Self::Silence => "silence",
+            Self::NetworkChanged => "network change",
             Self::Kernel => "kernel",
             Self::Paused => "pause watch",
             Self::Unheard => "unheard",

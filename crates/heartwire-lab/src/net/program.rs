@@ -224,19 +224,23 @@ impl Program {
         Ok(writeln!(stdin, "{line}")?)
     }
 
-    /// Types long lines for as long as the program reads them; so many at most.
-    pub(super) fn flood(&mut self, lines: Option<u32>) -> anyhow::Result<()> {
+    /// Types long lines for as long as the program reads them; so many at most. The result is when
+    /// it had read them.
+    pub(super) fn flood(
+        &mut self,
+        lines: Option<u32>,
+    ) -> anyhow::Result<thread::JoinHandle<SystemTime>> {
         let mut stdin = self.stdin.take().context("this program reads no input")?;
         let mut line = vec![b'.'; FLOOD_LINE_LEN];
         line.push(b'\n');
-        thread::spawn(move || {
+        Ok(thread::spawn(move || {
             let mut left = lines;
             while left != Some(0) && stdin.write_all(&line).is_ok() {
                 left = left.map(|left| left.saturating_sub(1));
             }
             // The program goes on when its input has ended.
-        });
-        Ok(())
+            SystemTime::now()
+        }))
     }
 
     /// Ends its input.

@@ -4,7 +4,7 @@ use crate::net::fault::NAT_LIFETIME;
 
 fn expected(fault: Fault, detector: Detector, side: Side) -> Expected {
     let nat = (fault == Fault::NatExpiry).then_some(NAT_LIFETIME);
-    Expected::of(&detector.plan(Duration::ZERO, nat).unwrap(), fault, side)
+    Expected::of(&detector.plan(Duration::ZERO, nat).unwrap(), fault, Client::Connect, side)
 }
 
 #[track_caller]
@@ -92,4 +92,17 @@ fn beats_stuck_behind_a_long_packet_are_missed_and_probes_are_not() {
     assert_eq!(hole(Detector::KeepaliveTuned, Side::Server), Expected::Never);
     let retransmitted = promised(Fault::MtuHole, Detector::KeepaliveTuned, Side::Client);
     assert_eq!(retransmitted.by, [Mechanism::Retransmissions]);
+}
+
+#[test]
+fn only_a_client_that_watches_its_network_notices_that_it_changed() {
+    let plan = Detector::OneWay.plan(Duration::ZERO, None).unwrap();
+    let at = |fault, client| Expected::of(&plan, fault, client, Side::Client).promise().cloned();
+    for fault in [Fault::ClientLinkDown, Fault::AddressChanged] {
+        assert_eq!(at(fault, Client::Connect).unwrap().latest, Duration::from_millis(7100));
+        assert_eq!(at(fault, Client::C), at(Fault::ServerLinkDown, Client::Connect));
+    }
+    let silent = Detector::KeepaliveDefault.plan(Duration::ZERO, None).unwrap();
+    let sends_nothing = Expected::of(&silent, Fault::AddressChanged, Client::Connect, Side::Client);
+    assert!(sends_nothing.promise().unwrap().latest > Duration::from_secs(3600));
 }

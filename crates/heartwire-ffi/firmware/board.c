@@ -40,7 +40,7 @@ struct uart {
  * the interrupt queues bytes, and nothing else. While the buffer is full, its interrupt is off and
  * the byte stays in the UART, so the line's flow control holds the rest back.
  */
-#define RING_LEN 512u /* a power of two */
+#define RING_LEN 64u /* a power of two */
 static struct {
     uint8_t bytes[RING_LEN];
     volatile uint32_t head, tail;

@@ -25,6 +25,7 @@ mod hostile;
 mod http;
 mod interop;
 mod limits;
+mod microcontroller;
 mod nodes;
 mod operate;
 mod page;

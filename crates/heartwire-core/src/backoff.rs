@@ -217,7 +217,8 @@ impl Backoff {
     /// Between these, to the nanosecond.
     fn draw(&mut self, earliest_ms: u32, latest_ms: u32) -> Duration {
         let [earliest, latest] = [earliest_ms, latest_ms].map(|ms| u64::from(ms) * 1_000_000);
-        Duration::from_nanos(self.rng.u64(earliest..=latest))
+        // Never an empty range, which would panic: so the compiler leaves out the code for that.
+        Duration::from_nanos(self.rng.u64(earliest..=latest.max(earliest)))
     }
 }
 

@@ -1,37 +1,44 @@
-//! Moves bytes in memory that the caller gave. What has no room is left out: nothing here panics.
+//! Moves bytes in memory that the caller gave. What has no room is left out: nothing here panics,
+//! and no code for a panic is linked, as there would be with the moves of the standard library.
+
+use core::cell::Cell;
 
 /// Copies as many bytes as there is room for. Returns how many.
 pub(super) fn copy(to: &mut [u8], from: &[u8]) -> usize {
-    let len = to.len().min(from.len());
-    if let Some(((to, _), (from, _))) = to.split_at_mut_checked(len).zip(from.split_at_checked(len))
-    {
-        to.copy_from_slice(from);
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
     }
-    len
+    to.len().min(from.len())
+}
+
+/// The same bytes, of which some can be read while others are written.
+fn cells(memory: &mut [u8]) -> &[Cell<u8>] {
+    Cell::from_mut(memory).as_slice_of_cells()
 }
 
 /// Moves the bytes from `start` to `end` to the front.
 pub(super) fn to_front(memory: &mut [u8], start: usize, end: usize) {
-    if let Some(used) = memory.get_mut(..end) {
-        used.copy_within(start.min(used.len()).., 0);
+    if start > 0 {
+        close_gap(memory, (0, end), start);
     }
 }
 
 /// Moves the bytes from `at` to `end` by `len` to the back.
 pub(super) fn make_gap(memory: &mut [u8], (at, end): (usize, usize), len: usize) {
-    let tail = end.checked_add(len).and_then(|end| memory.get_mut(at..end));
-    if let Some(tail) = tail {
-        if let Some(moved) = tail.len().checked_sub(len) {
-            tail.copy_within(..moved, len);
-        }
+    let memory = cells(memory);
+    let tail = end.checked_add(len).and_then(|end| memory.get(at..end)).unwrap_or_default();
+    let moved = tail.get(len..).unwrap_or_default();
+    // From behind, as the two can overlap.
+    for (to, from) in moved.iter().zip(tail).rev() {
+        to.set(from.get());
     }
 }
 
 /// Moves the bytes up to `end` by `len` to `at`.
 pub(super) fn close_gap(memory: &mut [u8], (at, end): (usize, usize), len: usize) {
-    if let Some(tail) = memory.get_mut(at..end) {
-        let len = len.min(tail.len());
-        tail.copy_within(len.., 0);
+    let tail = cells(memory).get(at..end).unwrap_or_default();
+    for (to, from) in tail.iter().zip(tail.get(len..).unwrap_or_default()) {
+        to.set(from.get());
     }
 }
 

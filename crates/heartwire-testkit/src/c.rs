@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 pub const SANITIZERS: [&str; 3] =
     ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
 
-/// What every C program here keeps to.
-const STRICT: [&str; 6] = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-g"];
+/// What every program here keeps to.
+const STRICT: [&str; 5] = ["-pedantic", "-Wall", "-Wextra", "-Werror", "-g"];
 
 /// What a static library from Rust needs of the system.
 const SYSTEM: [&str; 5] = ["-lpthread", "-ldl", "-lm", "-lrt", "-lgcc_s"];
@@ -48,8 +48,8 @@ pub fn c_library() -> &'static Path {
     })
 }
 
-/// Compiles a program, without a warning, and links it with the C library. `None` where there is no
-/// C compiler.
+/// Compiles a program, without a warning, and links it with the C library: C99, or C++11 if its
+/// name ends in `.cc`. `None` where there is no compiler for it.
 ///
 /// # Panics
 ///
@@ -58,15 +58,17 @@ pub fn c_library() -> &'static Path {
 pub fn compile_c(source: &Path, options: &[&str], program: &Path) -> Option<PathBuf> {
     // Another test may run the program meanwhile, or compile it as well.
     let fresh = program.with_extension(process::id().to_string());
-    let mut compiler = Command::new("cc");
-    compiler.args(STRICT).args(options).arg("-I").arg(c_sources().join("include"));
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cc");
+    let (cc, standard) = if is_cpp { ("c++", "-std=c++11") } else { ("cc", "-std=c99") };
+    let mut compiler = Command::new(cc);
+    compiler.arg(standard).args(STRICT).args(options).arg("-I").arg(c_sources().join("include"));
     compiler.arg("-o").arg(&fresh).arg(source).arg(c_library()).args(SYSTEM);
     match compiler.output() {
         Ok(compiled) => {
             assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => return None,
-        Err(error) => panic!("cannot run cc: {error}"),
+        Err(error) => panic!("cannot run {cc}: {error}"),
     }
     fs::rename(&fresh, program).unwrap();
     Some(program.to_owned())

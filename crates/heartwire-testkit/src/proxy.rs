@@ -35,6 +35,7 @@ pub struct Proxy {
     /// Where it listens.
     pub addr: SocketAddr,
     to_server: Arc<Way>,
+    to_client: Arc<Way>,
     /// Where new connections lead.
     target: Arc<Mutex<SocketAddr>>,
     streams: Arc<Mutex<Vec<TcpStream>>>,
@@ -48,7 +49,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let to_server = Arc::new(to_server);
-        let (there, back) = (Arc::clone(&to_server), Arc::new(to_client));
+        let to_client = Arc::new(to_client);
+        let (there, back) = (Arc::clone(&to_server), Arc::clone(&to_client));
         let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
         let open = Arc::clone(&streams);
         let target = Arc::new(Mutex::new(target));
@@ -72,7 +74,7 @@ impl Proxy {
                 pass_on(server, client, &back, &is_silent);
             }
         });
-        Self { addr, to_server, target, streams, silent }
+        Self { addr, to_server, to_client, target, streams, silent }
     }
 
     /// A proxy without delay.
@@ -98,6 +100,11 @@ impl Proxy {
     /// How many bytes have come for the server, on all connections, dropped ones included.
     pub fn came(&self) -> usize {
         self.to_server.came.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes have come for the clients, on all connections, dropped ones included.
+    pub fn came_back(&self) -> usize {
+        self.to_client.came.load(Ordering::SeqCst)
     }
 
     /// Lets nothing pass any more on the connections that there are, which stay open.

@@ -43,3 +43,8 @@ fn pair() {
 fn session() {
     replay("session", heartwire_fuzz::session::run);
 }
+
+#[test]
+fn c_client() {
+    replay("c_client", heartwire_fuzz::c_client::run);
+}

@@ -43,7 +43,7 @@ fn run(command: &mut Command) -> Option<String> {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{command:?}: {said}");
-            Some(String::from_utf8(output.stdout).unwrap())
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => panic!("{command:?}: {error}"),

@@ -113,8 +113,11 @@ impl Client<'_> {
                 return self.break_off(violation, now);
             }
         };
-        self.returning.online(now, welcome.session);
-        self.say_first_beat();
+        // It may have come before the end of a connection, and been taken after it.
+        if self.phase == Phase::Keeping {
+            self.returning.online(now, welcome.session);
+            self.say_first_beat();
+        }
         let (earliest_ms, latest_ms) = self.bound().unwrap_or_default();
         let longest = self.connection.as_ref().map_or(0, Connection::peer_max_frame);
         Event::welcome(abi::Welcome {

@@ -116,3 +116,18 @@ fn a_failed_attempt_tells_nothing() {
     assert_eq!(rig.poll(), Step::Idle);
     assert_eq!(rig.deadline(), u64::MAX);
 }
+
+#[test]
+fn a_welcome_that_is_taken_after_the_end_begins_nothing() {
+    let mut rig = Rig::new(Protocol::V1, |config| config.handshake_timeout_ms = 1_000);
+    rig.connected();
+    rig.write_all();
+    let welcome = rig.welcome(1, |welcome| welcome);
+    rig.feed_all(&welcome);
+    rig.disconnected();
+    assert_eq!(rig.events().len(), 2);
+    rig.written.clear();
+    rig.connected();
+    assert_eq!(rig.run_to(rig.now + 2_000), Step::Close);
+    assert_eq!(rig.kinds(), [Kind::Hello]);
+}

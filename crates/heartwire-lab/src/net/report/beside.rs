@@ -99,6 +99,11 @@ connect`, and to `examples/posix.c` of the C library in its place. The server is
 both times. Both are held to the same bounds, those of [`heartwire plan`](plan.md) for these \
 settings.";
 
+const DIFFERENCES: &str = "\
+Here the two ended in another way, each as the plan says or in capitals. The plan often names two \
+ways, and the first one counts. The C client does not report its own pauses and does not watch its \
+network, and `connect` does both.";
+
 /// How the C client is built.
 const COMPILE: &str = "\
 cc -O2 -I crates/heartwire-ffi/include -o target/release/posix \\
@@ -159,10 +164,7 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     if differences.is_empty() {
         paragraph(page, "Each end ended with both clients in the same way, within one bound.")?;
     } else {
-        paragraph(
-            page,
-            "Where the two ended in another way, each as the plan says or in capitals:",
-        )?;
+        paragraph(page, DIFFERENCES)?;
         writeln!(page)?;
         for pair in differences {
             item(page, &pair.in_words())?;

@@ -122,19 +122,35 @@ fn the_charts_in_the_repository_show_its_figures() {
 
 /// The results take a network and twenty minutes, so only the prose is compared.
 #[test]
-fn the_page_in_the_repository_has_the_prose_of_this_program() {
+fn the_pages_in_the_repository_have_the_prose_of_this_program() {
+    let one = || record(found(2500, Judgement::Inside), never());
+    check_prose("faults.md", &markdown(&report(vec![one()])));
+
+    let mut reset = found(2500, Judgement::Inside);
+    if let Seen::Something(sight) = &mut reset.seen {
+        sight.how = How::Reset;
+    }
+    let c = Record { client: Client::C, ..record(reset, never()) };
+    let beside = Beside::of(vec![one(), c]);
+    check_prose("faults-c.md", &page(&Report { beside, ..report(Vec::new()) }));
+}
+
+/// Whether a page in the repository says what the program writes before the details.
+#[track_caller]
+fn check_prose(name: &str, page: &str) {
     let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let kept = plain(&fs::read_to_string(docs.join("faults.md")).unwrap());
-    let page = markdown(&report(vec![record(found(2500, Judgement::Inside), never())]));
-    let (before, rest) = page.split_once("## Recipes").unwrap();
-    let (recipes, _) = rest.split_once("## Plan").unwrap();
-    // Not what depends on the results: rows, numbers, and the headline.
-    let paragraphs = before.split("\n\n").filter(|text| !text.starts_with(['|', '*'])).map(plain);
+    let kept = plain(&fs::read_to_string(docs.join(name)).unwrap());
+    let (before, _) = page.split_once("<details>").unwrap();
+    let (before, recipes) = before.split_once("## Recipes").unwrap_or((before, ""));
+    let (recipes, _) = recipes.split_once("## Plan").unwrap_or((recipes, ""));
+    // Not what depends on the results: rows, items, numbers, and the headline.
+    let is_prose = |text: &&str| !text.starts_with(['|', '*', '-']);
+    let paragraphs = before.split("\n\n").filter(is_prose).map(plain);
     for paragraph in paragraphs.chain([plain(recipes)]) {
         let is_prose = |text: &&str| text.contains('|') || !text.contains(char::is_numeric);
         for text in paragraph.split(['.', ':', ';']).filter(is_prose) {
-            assert!(kept.contains(text), "docs/faults.md does not say this: {text}");
+            assert!(kept.contains(text), "docs/{name} does not say this: {text}");
         }
     }
 }

@@ -288,6 +288,8 @@ fn c_client_with_servers_that_a_test_plays() {
         ("comes back when its server wants it back", comes_back_when_it_is_wanted),
         ("lives, and its server too, while its reader is slow", has_a_slow_reader),
         ("answers the tutorial's server, which asks", answers_an_asking_server),
+        ("keeps the tutorial's server, which says nothing", keeps_a_silent_server),
+        ("speaks raw bytes", speaks_raw_bytes),
         ("rejects a server that breaks the protocol", rejects_a_breach),
     ]);
 }
@@ -397,6 +399,36 @@ fn answers_an_asking_server() {
     assert_eq!((&offline["reason"], &offline["beats"]), (&"dead".into(), &5.into()));
     assert_eq!(client.process.exit_code(), Some(5));
     assert_eq!(peer.read_to_end().0, b"", "each packet is answered once");
+}
+
+fn keeps_a_silent_server() {
+    let listener = Listener::new();
+    let started_at = Instant::now();
+    let mut client = Client::start(listener.addr(), &["-0", "-i", "300", "-t", "0"]);
+    let mut peer = listener.accept();
+    for sent_before in 0..5 {
+        peer.expect_heart();
+        assert!(started_at.elapsed() >= ms(300) * sent_before, "beat {sent_before} came early");
+    }
+    client.type_in("a line\n");
+    assert_eq!(peer.receive_data(), b"a line");
+    client.stop();
+}
+
+fn speaks_raw_bytes() {
+    let listener = Listener::new();
+    let mut client = Client::start(listener.addr(), &["-r", "-t", "3000", "-1"]);
+    let mut peer = listener.accept();
+    client.type_in("GET /\n");
+    assert_eq!(peer.read(6), b"GET /\n");
+    let last_byte_at = Instant::now();
+    peer.send(b"200\n404\n");
+    assert_eq!(client.printed(2), ["200", "404"]);
+    let offline = client.event("offline");
+    assert!(offline.at - last_byte_at >= ms(3_000), "called dead too early: {offline:?}");
+    assert_eq!(offline["reason"], "dead");
+    assert_eq!(client.process.exit_code(), Some(5));
+    assert_eq!(peer.read_to_end().0, b"", "there are no heartbeats");
 }
 
 fn rejects_a_breach() {

@@ -228,13 +228,7 @@ fn lwip_client_with_the_tutorials_kernel_keepalive_finds_a_cut() {
     let mut peer = Peer::of(listener.accept().unwrap().0);
     peer.send(b"abc");
     assert_eq!(peer.read(3), b"ABC");
-    // More than all of its buffers: it answers as fast as its server reads.
-    let many = "long text, ".repeat(20_000);
-    let sender = peer.stream.try_clone().unwrap();
-    let text = many.clone();
-    let typist = thread::spawn(move || Peer::of(sender).send(text.as_bytes()));
-    assert!(peer.read(many.len()) == many.to_uppercase().as_bytes());
-    typist.join().unwrap();
+    expect_many_upper(&mut peer);
     // Longer than it takes to find a dead machine.
     thread::sleep(ms(6_500));
     assert!(device.printed.so_far().is_empty());
@@ -247,8 +241,20 @@ fn lwip_client_with_the_tutorials_kernel_keepalive_finds_a_cut() {
     assert_eq!(peer.read(5), b"AGAIN");
 }
 
-#[test]
-fn lwip_sockets_carry_the_freertos_task() {
+/// Checks that all of a long text comes back, though this end does not read it at first.
+#[track_caller]
+fn expect_many_upper(peer: &mut Peer) {
+    let text = "long text, ".repeat(60_000);
+    let (mut typist, sent) = (Peer::of(peer.stream.try_clone().unwrap()), text.clone());
+    let typist = thread::spawn(move || typist.send(sent.as_bytes()));
+    // It fills the buffers of both ends meanwhile, unless this machine is busy.
+    thread::sleep(ms(500));
+    assert!(peer.read(text.len()) == text.to_uppercase().as_bytes());
+    typist.join().unwrap();
+}
+
+/// Compiles the FreeRTOS task on lwIP's sockets.
+fn task() -> Option<(TempDir, PathBuf, Namespace)> {
     let sources = [
         "tests/lwip/net_lwip.c",
         "tests/lwip/sockets.c",
@@ -256,11 +262,12 @@ fn lwip_sockets_carry_the_freertos_task() {
         "tests/freertos/posix/kernel.c",
     ];
     let include = format!("-I{}", c_sources().join("tests/freertos/posix").display());
-    let Some((_directory, program, namespace)) =
-        build("examples/freertos.c", &sources, &[&include])
-    else {
-        return;
-    };
+    build("examples/freertos.c", &sources, &[&include])
+}
+
+#[test]
+fn lwip_sockets_carry_the_freertos_task() {
+    let Some((_directory, program, namespace)) = task() else { return };
     let args = [&BEATS[..], &["--protocol", "v1", "--on-data", "echo"]].concat();
     let server = Server::start_in(&namespace.0, LISTEN, &args);
     let device = namespace.start(&program, server.addr, V1);
@@ -277,6 +284,17 @@ fn lwip_sockets_carry_the_freertos_task() {
     expect_count(&device.printed, "dead", 2);
     namespace.set_link("up");
     server.events.first_events("online", 3);
+}
+
+#[test]
+fn lwip_sockets_hold_back_a_freertos_task_whose_server_does_not_read() {
+    let Some((_directory, program, namespace)) = task() else { return };
+    let listener = namespace.listen();
+    let mut settings = with("PROTOCOL", "raw");
+    (settings[1].1, settings[2].1) = ("0", "0");
+    let device = namespace.start(&program, listener.local_addr().unwrap(), settings);
+    expect_many_upper(&mut Peer::of(listener.accept().unwrap().0));
+    device.printed.line("closed");
 }
 
 /// The settings of [`V1`] with another one.

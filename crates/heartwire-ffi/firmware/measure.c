@@ -28,7 +28,7 @@ static const uint8_t data[] = {1, 0, 0, 0, 16, 0, 0, 0, 'a', ' ', 'm', 'e', 's',
     'a', 'g', 'e', ' ', 'o', 'f', ' ', 'b', 'y', '.'};
 static const uint8_t bye[] = {4, 0, 0, 0, 5, 0, 0, 0, 0xa2, 0, 1, 1, 1};
 
-#ifdef RESUME
+#ifndef HW_NO_RESUME
 /* Beside that, a session that can be resumed: its key is the bytes from 0 to 31. */
 static const uint8_t resumable[] = {3, 0, 0, 0, 112, 0, 0, 0, 0xae, AGREED,
     0x0d, 0xa5, 0, 0x1b, 1, 2, 3, 4, 5, 6, 7, 8,
@@ -206,7 +206,7 @@ int main(void)
     connect("feed: the WELCOME", welcome, sizeof welcome);
     MEASURE("feed: a BYE", feed(bye, sizeof bye));
     MEASURE("event: a BYE", expect_event(HW_EVENT_BYE, "a BYE"));
-#ifdef RESUME
+#ifndef HW_NO_RESUME
     init(120000);
     connect("feed: a WELCOME that can be resumed", resumable, sizeof resumable);
     beats_and_data();

@@ -45,8 +45,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Bytes of a client, besides `rx` and `tx`, on every target.
-#define HW_CLIENT_SIZE 1536
+// Bytes of a client, besides `rx` and `tx`. A library that was built without sessions that can be
+// resumed needs less: define HW_NO_RESUME then. `hw_client_init` checks the size.
+#if UINTPTR_MAX > UINT32_MAX
+#ifdef HW_NO_RESUME
+#define HW_CLIENT_SIZE 704
+#else
+#define HW_CLIENT_SIZE 960
+#endif
+#else
+#ifdef HW_NO_RESUME
+#define HW_CLIENT_SIZE 608
+#else
+#define HW_CLIENT_SIZE 864
+#endif
+#endif
 
 // The alignment of a client's memory, in bytes.
 #define HW_CLIENT_ALIGN 8

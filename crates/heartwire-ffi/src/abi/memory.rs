@@ -5,8 +5,14 @@ use core::slice;
 use super::Status;
 use crate::client;
 
-/// Bytes of a client, besides `rx` and `tx`, on every target.
-pub const HW_CLIENT_SIZE: usize = 1536;
+/// Bytes of a client, besides `rx` and `tx`: with pointers of 64 and of 32 bits, with and without
+/// sessions that can be resumed. The header has them too (`cbindgen.toml`).
+pub const HW_CLIENT_SIZE: usize = match (size_of::<usize>() > 4, cfg!(feature = "resume")) {
+    (true, true) => 960,
+    (true, false) => 704,
+    (false, true) => 864,
+    (false, false) => 608,
+};
 /// The alignment of a client's memory, in bytes.
 pub const HW_CLIENT_ALIGN: usize = 8;
 /// The least `rx_len`: the longest BYE, with its header and 8 bytes to spare.

@@ -244,4 +244,6 @@ impl<'m> Outbox<'m> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -4,9 +4,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
 )]
 
 mod callers;
 mod rig;
 mod servers;
+mod world;

@@ -30,10 +30,11 @@ pub(crate) enum Got {
 }
 
 pub(crate) struct Rig {
-    memory: Box<ClientMemory>,
+    /// One of them. (To move a box would end what points into it.)
+    memory: Vec<ClientMemory>,
     /// What the client points to.
-    _rx: Box<[u8]>,
-    _tx: Box<[u8]>,
+    _rx: Vec<u8>,
+    _tx: Vec<u8>,
     pub(crate) now: u64,
 }
 
@@ -68,21 +69,20 @@ impl Rig {
     }
 
     pub(crate) fn sized(sizes: Sizes, change: impl FnOnce(&mut Config)) -> Self {
-        let mut rx = vec![0xee; sizes.rx].into_boxed_slice();
-        let mut tx = vec![0xee; sizes.tx].into_boxed_slice();
+        let mut rx = vec![0xee; sizes.rx];
+        let mut tx = vec![0xee; sizes.tx];
         let mut config = config(change);
         (config.rx, config.rx_len) = (rx.as_mut_ptr(), rx.len());
         (config.tx, config.tx_len) = (tx.as_mut_ptr(), tx.len());
-        let mut memory = Box::new(ClientMemory { bytes: [0xee; HW_CLIENT_SIZE] });
+        let mut memory = vec![ClientMemory { bytes: [0xee; HW_CLIENT_SIZE] }];
         // SAFETY: all of it stays as long as the client.
-        let made =
-            unsafe { hw_client_init(ptr::from_mut(&mut *memory).cast(), HW_CLIENT_SIZE, &config) };
+        let made = unsafe { hw_client_init(memory.as_mut_ptr().cast(), HW_CLIENT_SIZE, &config) };
         assert_eq!(made, Status::OK);
         Self { memory, _rx: rx, _tx: tx, now: 1_000 }
     }
 
     pub(crate) fn client(&mut self) -> *mut Client {
-        ptr::from_mut(&mut *self.memory).cast()
+        self.memory.as_mut_ptr().cast()
     }
 
     pub(crate) fn connect(&mut self) {
@@ -127,7 +127,7 @@ impl Rig {
     }
 
     pub(crate) fn events(&mut self) -> Vec<Got> {
-        std::iter::from_fn(|| self.event()).take(1_000).collect()
+        core::iter::from_fn(|| self.event()).take(1_000).collect()
     }
 
     /// Feeds bytes, part by part if they have no room at once. Returns the events.
@@ -194,6 +194,11 @@ impl Rig {
         let now = self.now;
         // SAFETY: it is a client, and the bytes have their length.
         unsafe { hw_client_send(self.client(), now, body.as_ptr(), body.len()) }
+    }
+
+    pub(crate) fn send_room(&mut self) -> usize {
+        // SAFETY: it is a client.
+        unsafe { hw_client_send_room(self.client()) }
     }
 
     pub(crate) fn close(&mut self) -> Status {

@@ -117,6 +117,13 @@ static bool can_take(struct client *c) {
 static void feed(struct client *c) {
     while (c->unread != NULL) {
         size_t len = c->unread->len, taken = 0;
+        if (len == 0) { /* such are left of a segment that came twice in part */
+            struct pbuf *empty = c->unread;
+            c->unread = empty->next;
+            empty->next = NULL;
+            pbuf_free(empty);
+            continue;
+        }
         hw_client_feed(c->hw, now(c), c->unread->payload, len, &taken);
         if (taken > 0) {
             c->unread = pbuf_free_header(c->unread, (u16_t)taken);

@@ -42,13 +42,15 @@ fn a_message_is_padded_also_if_a_beat_comes_behind_it() {
 fn memory_that_overlaps_is_refused() {
     let mut bytes = [0_u8; 4_000];
     let mut memory = ClientMemory { bytes: [0; HW_CLIENT_SIZE] };
-    let mut init = |rx: usize, tx: usize, in_client: bool| {
-        let base = if in_client { ptr::from_mut(&mut memory).cast() } else { bytes.as_mut_ptr() };
+    let bytes = bytes.as_mut_ptr();
+    let memory = ptr::from_mut(&mut memory);
+    let init = |rx: usize, tx: usize, in_client: bool| {
+        let base = if in_client { memory.cast() } else { bytes };
         let mut config = config(|_| {});
-        (config.rx, config.rx_len) = (bytes.as_mut_ptr().wrapping_add(rx), 1_000);
+        (config.rx, config.rx_len) = (bytes.wrapping_add(rx), 1_000);
         (config.tx, config.tx_len) = (base.wrapping_add(tx), 200);
         // SAFETY: all of it stays.
-        unsafe { hw_client_init(ptr::from_mut(&mut memory).cast(), HW_CLIENT_SIZE, &config) }
+        unsafe { hw_client_init(memory.cast(), HW_CLIENT_SIZE, &config) }
     };
     assert_eq!(init(0, 0, false), Status::ERR_ARGUMENT);
     assert_eq!(init(0, 999, false), Status::ERR_ARGUMENT);

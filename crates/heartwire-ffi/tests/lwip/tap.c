@@ -103,8 +103,11 @@ void tap_receive(void) {
         /* Not from the pool, as a driver of a bare board does: the buffers of the pool of Debian's
            2.1.3 are shorter than pbuf_alloc takes them to be. */
         struct pbuf *frame = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_RAM);
-        if (frame == NULL) fail("pbuf_alloc");
+        /* As lwIP leaves one of a segment that came twice in part. */
+        struct pbuf *empty = pbuf_alloc(PBUF_RAW, 0, PBUF_RAM);
+        if (frame == NULL || empty == NULL) fail("pbuf_alloc");
         pbuf_take(frame, bytes, (u16_t)len);
+        pbuf_cat(frame, empty);
         if (interface.input(frame, &interface) != ERR_OK) pbuf_free(frame);
     }
 }

@@ -525,8 +525,28 @@ fn c_client_of_the_tutorials_kernel_variant_sends_back_capitals() {
         let mut server = listener.accept();
         server.send(sent);
         assert_eq!(server.read(sent.len()), sent.to_ascii_uppercase(), "ASCII letters only");
+        #[cfg(target_os = "linux")]
+        {
+            let port = server.stream.peer_addr().unwrap().port();
+            wait_until("the first probe is due in 6 s", || {
+                keepalive_ms(port).is_some_and(|ms| (1..=6_000).contains(&ms))
+            });
+        }
     }
     client.events.line("keepalive after 6 s, every 1 s, 6 times; user timeout 12000 ms");
+}
+
+/// When the kernel sends a probe on the connection from this port of the IPv4 loopback; `None` if
+/// its timer is another.
+#[cfg(target_os = "linux")]
+fn keepalive_ms(port: u16) -> Option<u64> {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let from = format!("0100007F:{port:04X}");
+    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let socket = sockets.lines().map(fields).find(|fields| fields[1] == from)?;
+    // Timer 2 is keepalive; in hundredths of a second.
+    let due = socket[5].strip_prefix("02:")?;
+    Some(u64::from_str_radix(due, 16).unwrap() * 10)
 }
 
 /// `examples/hello.cc`.

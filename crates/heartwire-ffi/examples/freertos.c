@@ -214,9 +214,20 @@ static void start_client(struct heartwire_task *t) {
     t->hw = (hw_client *)&t->memory;
 }
 
+/* Waits until it is time to connect again: in pieces, which pdMS_TO_TICKS can convert, and so that
+   no wrap of the ticks goes unnoticed. */
+static void wait_to_return(struct heartwire_task *t) {
+    uint64_t ms = hw_client_retry_ms(t->hw, now(t));
+    t->is_refused = ms == HW_NEVER;
+    if (t->is_refused) printf("the server refuses this device\n");
+    while (t->is_refused || (ms > 0 && ms != HW_NEVER)) {
+        vTaskDelay(pdMS_TO_TICKS((TickType_t)(ms < 1000 ? ms : 1000)) + 1);
+        ms = hw_client_retry_ms(t->hw, now(t));
+    }
+}
+
 void heartwire_task(void *task) {
     struct heartwire_task *t = task;
-    uint64_t pause;
     start_client(t);
     for (;;) {
         t->has_ended = t->is_dead = false;
@@ -228,15 +239,6 @@ void heartwire_task(void *task) {
         t->has_ended = true;
         hw_client_disconnected(t->hw, now(t));
         take_events(t);
-        while ((pause = hw_client_retry_ms(t->hw, now(t))) > 0) {
-            if (pause == HW_NEVER) {
-                printf("the server refuses this device\n");
-                vTaskSuspend(NULL); /* until another task resumes this one */
-                break;
-            }
-            /* In pieces, which pdMS_TO_TICKS can convert, and so that no wrap of the ticks is
-               missed. */
-            vTaskDelay(pdMS_TO_TICKS((TickType_t)(pause < 60000 ? pause : 60000)) + 1);
-        }
+        wait_to_return(t);
     }
 }

@@ -30,6 +30,9 @@ struct heartwire_task {
     QueueHandle_t to_server; /* of struct message */
     /* Called in the task with what the server sent. */
     void (*received)(const uint8_t *bytes, size_t len);
+    /* Set by the task: the server refuses this device, and the task waits. Another task that knows
+       that this is mended clears it. */
+    volatile bool is_refused;
 
     /* The task's own. */
     int net;

@@ -1,8 +1,9 @@
 /* A device around the task of examples/freertos.c: a second task, that of a button, sends "press 1"
    to "press 3", though not on raw bytes. What the server sends is printed. Settings come from the
-   environment. */
+   environment. SIGUSR1 lets a device that was refused try again. */
 #define _POSIX_C_SOURCE 200809L
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,11 @@ static void received(const uint8_t *bytes, size_t len) {
     printf("data %.*s\n", (int)len, (const char *)bytes);
 }
 
+static void on_signal(int signal) {
+    (void)signal;
+    client.is_refused = false;
+}
+
 static void button(void *argument) {
     int presses = 0;
     (void)argument;
@@ -47,7 +53,9 @@ static void button(void *argument) {
 
 int main(void) {
     static const char *protocols[] = {"v1", "v0", "raw"};
+    struct sigaction mended = {.sa_handler = on_signal};
     int i;
+    sigaction(SIGUSR1, &mended, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     client.host = setting("HOST");
     client.port = (uint16_t)number("PORT");

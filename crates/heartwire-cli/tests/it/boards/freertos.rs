@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use heartwire_testkit::{Lines, Listener, Peer, Process, c_sources, ms};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{Dead, compile, expect_count};
@@ -70,6 +71,11 @@ fn freertos_task_is_served_and_finds_each_fault() {
 
     server.type_in("/kick freertos\n");
     printed.line("the server refuses this device");
+    let so_far = printed.so_far().len();
+    thread::sleep(ms(2_500));
+    assert_eq!(printed.so_far().len(), so_far, "it waits until a person has looked at it");
+    device.signal(Signal::USR1);
+    expect_count(&printed, "welcome", 4);
 }
 
 #[test]

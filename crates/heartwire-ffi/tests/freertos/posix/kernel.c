@@ -61,11 +61,6 @@ void vTaskDelay(TickType_t count) {
     while (ticks() < until) nanosleep(&millisecond, NULL);
 }
 
-void vTaskSuspend(TaskHandle_t task) {
-    assert(task == NULL);
-    for (;;) pause();
-}
-
 struct queue {
     pthread_mutex_t lock;
     UBaseType_t items, size, first, count;

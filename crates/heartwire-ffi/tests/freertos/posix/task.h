@@ -11,6 +11,5 @@ BaseType_t xTaskCreate(TaskFunction_t function, const char *name, uint16_t stack
 void vTaskStartScheduler(void);
 TickType_t xTaskGetTickCount(void);
 void vTaskDelay(TickType_t ticks);
-void vTaskSuspend(TaskHandle_t task);
 
 #endif

@@ -1,19 +1,19 @@
-//! The examples of the C library with the real server. They run under AddressSanitizer and
-//! UndefinedBehaviorSanitizer where the compiler has them.
+//! The examples of the C library. They run under AddressSanitizer and UndefinedBehaviorSanitizer
+//! where the compiler has them.
+
+mod played;
+mod programs;
 
 use core::net::SocketAddr;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::Instant;
 
-use heartwire::v1::{Bye, ByeCode, Offer, RetryHint, Terms};
 use heartwire_testkit::{
-    BEAT, Got, LineEvent as Event, Lines, Listener, PAD, Peer, Process, Proxy, SANITIZERS,
-    c_sources, cc_has, compile_c, data, lasting_address, ms, policy, skip, wait_until,
+    LineEvent as Event, Lines, Process, Proxy, SANITIZERS, c_sources, cc_has, compile_c,
+    lasting_address, ms, skip, wait_until,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -231,6 +231,21 @@ fn its_server_is_away() {
     client.stop();
 }
 
+fn its_session_is_lost() {
+    let addr = lasting_address();
+    let start = || Server::start_plain_on(&addr.to_string(), &SERVER);
+    let server = start();
+    let client = Client::start(addr, &[&CLIENT[..], &["-n", "bob", "-g", "60000"]].concat());
+    let first = client.event("online");
+    assert_eq!((&first["resumed"], &first["lost"]), (&false.into(), &false.into()));
+    drop(server);
+    client.event("offline");
+    let _server = start();
+    let second = &client.events.first_events("online", 2)[1];
+    assert_eq!((&second["resumed"], &second["lost"]), (&false.into(), &true.into()));
+    client.stop();
+}
+
 fn it_is_kicked() {
     let mut server = Server::start_with_input(&["--commands"], Stdio::piped());
     let mut client = Client::start(server.addr, &["-n", "bob"]);
@@ -279,175 +294,6 @@ fn it_promises() {
 }
 
 #[test]
-fn c_client_with_servers_that_a_test_plays() {
-    if posix().is_none() {
-        return;
-    }
-    side_by_side(&[
-        ("pads what is shorter than what wakes the server", pads_what_is_short),
-        ("comes back when its server wants it back", comes_back_when_it_is_wanted),
-        ("lives, and its server too, while its reader is slow", has_a_slow_reader),
-        ("answers the tutorial's server, which asks", answers_an_asking_server),
-        ("keeps the tutorial's server, which says nothing", keeps_a_silent_server),
-        ("speaks raw bytes", speaks_raw_bytes),
-        ("rejects a server that breaks the protocol", rejects_a_breach),
-    ]);
-}
-
-/// A server that accepts a client of these tests, and is woken by so many bytes.
-#[track_caller]
-fn accept(listener: &Listener, wake_bytes: u32) -> Peer {
-    let mut peer = listener.accept();
-    let offer = Offer::new(&policy(500, 60_000)).min_interval(Some(ms(100)));
-    peer.welcome_by(&Terms::new(offer).wake_bytes(wake_bytes));
-    peer
-}
-
-fn pads_what_is_short() {
-    let listener = Listener::new();
-    let mut client = Client::start(listener.addr(), &CLIENT);
-    let mut peer = accept(&listener, 200);
-    assert_eq!(client.event("online")["wake_bytes"], 200);
-    client.type_in("x\n");
-    // The first heartbeats are news, and padded as well.
-    while peer.next() != Got::Data(b"x".to_vec()) {}
-    assert_eq!(peer.next(), Got::Other(PAD));
-    client.type_in(&format!("{}\n", "y".repeat(300)));
-    assert_eq!(peer.next_but_beats(), Got::Data(vec![b'y'; 300]));
-    assert!(matches!(peer.next(), Got::Beat(_)), "nothing was to be padded");
-}
-
-fn comes_back_when_it_is_wanted() {
-    let listener = Listener::new();
-    let client = Client::start(listener.addr(), &CLIENT);
-    let mut peer = accept(&listener, 1);
-    client.event("online");
-    let retry = RetryHint::Within { earliest: ms(1_500), latest: ms(1_600) };
-    let mut bye = Bye::new(ByeCode::Draining, retry);
-    bye.detail = "at \"ease\"";
-    let sent_at = Instant::now();
-    peer.send(&bye.encode());
-    // It answers, and closes.
-    peer.expect_end();
-    let told = client.event("offline")["bye"].clone();
-    assert_eq!((&told["earliest_ms"], &told["latest_ms"]), (&1_500.into(), &1_600.into()));
-    assert_eq!(told["detail"], "at \"ease\"");
-    let _peer = accept(&listener, 1);
-    assert!(sent_at.elapsed() >= ms(1_500), "it came back early");
-    client.events.first_events("online", 2);
-    client.stop();
-}
-
-/// Its output is a pipe that is full, so it cannot take what comes. Both ends go on beating.
-fn has_a_slow_reader() {
-    let listener = Listener::new();
-    let (client, output) =
-        Client::start_unread(&mut Command::new(posix().unwrap()), listener.addr(), &CLIENT);
-    let mut peer = accept(&listener, 1);
-    client.event("online");
-    let frame = data(&[b'z'; 999]);
-    let len = peer.fill(&frame);
-    let begun = Instant::now();
-    let mut beats = 0;
-    // More than two timeouts of the client. What it has not read shows that its server lives.
-    while begun.elapsed() < ms(7_000) {
-        peer.expect_beat();
-        beats += 1;
-    }
-    assert!(beats >= 3, "{beats}");
-    assert!(client.events.events_so_far("offline").is_empty());
-    #[cfg(target_os = "linux")]
-    {
-        let used = cpu_time_ms(&client.process);
-        assert!(used < 500, "it used a processor for {used} ms");
-    }
-
-    let output = Lines::of(output);
-    peer.send(&frame[len % frame.len()..]);
-    let count = len / frame.len() + 1;
-    for line in output.first(count) {
-        assert_eq!(line.text.len(), 999);
-    }
-    peer.data(b"after");
-    assert_eq!(output.first(count + 1)[count].text, "after");
-    client.stop();
-}
-
-/// Of a process, in the user's part and the system's.
-#[cfg(target_os = "linux")]
-fn cpu_time_ms(process: &Process) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap();
-    // The 14th and 15th field of proc(5), counted behind the name, which may hold anything; in
-    // hundredths of a second.
-    let fields = stat.rsplit_once(") ").unwrap().1.split(' ');
-    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum()
-}
-
-fn answers_an_asking_server() {
-    let listener = Listener::new();
-    let args = ["-0", "-i", "0", "-e", "-t", "3000", "-1"];
-    let mut client = Client::start(listener.addr(), &args);
-    let mut peer = listener.accept();
-    let mut last_byte_at = Instant::now();
-    for _ in 0..5 {
-        last_byte_at = Instant::now();
-        peer.send(&BEAT);
-        peer.expect_heart();
-    }
-    let offline = client.event("offline");
-    assert!(offline.at - last_byte_at >= ms(3_000), "called dead too early: {offline:?}");
-    assert_eq!((&offline["reason"], &offline["beats"]), (&"dead".into(), &5.into()));
-    assert_eq!(client.process.exit_code(), Some(5));
-    assert_eq!(peer.read_to_end().0, b"", "each packet is answered once");
-}
-
-fn keeps_a_silent_server() {
-    let listener = Listener::new();
-    let started_at = Instant::now();
-    let mut client = Client::start(listener.addr(), &["-0", "-i", "300", "-t", "0"]);
-    let mut peer = listener.accept();
-    for sent_before in 0..5 {
-        peer.expect_heart();
-        assert!(started_at.elapsed() >= ms(300) * sent_before, "beat {sent_before} came early");
-    }
-    client.type_in("a line\n");
-    assert_eq!(peer.receive_data(), b"a line");
-    client.stop();
-}
-
-fn speaks_raw_bytes() {
-    let listener = Listener::new();
-    let mut client = Client::start(listener.addr(), &["-r", "-t", "3000", "-1"]);
-    let mut peer = listener.accept();
-    client.type_in("GET /\n");
-    assert_eq!(peer.read(6), b"GET /\n");
-    let last_byte_at = Instant::now();
-    peer.send(b"200\n404\n");
-    assert_eq!(client.printed(2), ["200", "404"]);
-    let offline = client.event("offline");
-    assert!(offline.at - last_byte_at >= ms(3_000), "called dead too early: {offline:?}");
-    assert_eq!(offline["reason"], "dead");
-    assert_eq!(client.process.exit_code(), Some(5));
-    assert_eq!(peer.read_to_end().0, b"", "there are no heartbeats");
-}
-
-fn rejects_a_breach() {
-    for (args, breach, violation) in [
-        (&CLIENT[..], &b"HTTP/1.1 400 Bad Request\r\n"[..], "unknown_type"),
-        (&["-0"], b"\x01\0\0\0\xff\xff\xff\x7f", "too_long"),
-        (&["-0"], b"\x01\0\0\0\0\0\0\x80", "negative_length"),
-    ] {
-        let listener = Listener::new();
-        let mut client = Client::start(listener.addr(), &[args, &["-1"]].concat());
-        let mut peer = listener.accept();
-        peer.send(breach);
-        assert_eq!(client.process.exit_code(), Some(4), "{violation}");
-        let end = if args == CLIENT { "failed" } else { "offline" };
-        assert_eq!(client.event(end)["violation"], violation);
-    }
-}
-
-#[test]
 fn c_client_loses_nothing_of_what_it_is_sent_over_connections_that_are_cut() {
     if posix().is_none() {
         return;
@@ -493,148 +339,3 @@ fn c_client_loses_nothing_of_what_it_is_sent_over_connections_that_are_cut() {
     assert!(online.iter().all(|event| event["lost"] == false), "{online:?}");
     assert_eq!(server.event("offline")["reason"], "bye");
 }
-
-fn its_session_is_lost() {
-    let addr = lasting_address();
-    let start = || Server::start_plain_on(&addr.to_string(), &SERVER);
-    let server = start();
-    let client = Client::start(addr, &[&CLIENT[..], &["-n", "bob", "-g", "60000"]].concat());
-    let first = client.event("online");
-    assert_eq!((&first["resumed"], &first["lost"]), (&false.into(), &false.into()));
-    drop(server);
-    client.event("offline");
-    let _server = start();
-    let second = &client.events.first_events("online", 2)[1];
-    assert_eq!((&second["resumed"], &second["lost"]), (&false.into(), &true.into()));
-    client.stop();
-}
-
-/// `examples/upper.c`, as `reference` plays it with our own client: keepalive, no headers, and it
-/// starts over after each end.
-#[test]
-fn c_client_of_the_tutorials_kernel_variant_sends_back_capitals() {
-    let options = if sanitizes() { &SANITIZERS[..] } else { &[] };
-    let source = c_sources().join("examples/upper.c");
-    let Some(program) = compile_c(&source, options, &built("upper")) else {
-        return skip("cc is not installed");
-    };
-    let listener = Listener::new();
-    let (client, _output) = Client::start_unread(&mut Command::new(program), listener.addr(), &[]);
-    let sent = "straße 39002, BEAT\n".as_bytes();
-    for _ in 0..3 {
-        let mut server = listener.accept();
-        server.send(sent);
-        assert_eq!(server.read(sent.len()), sent.to_ascii_uppercase(), "ASCII letters only");
-        #[cfg(target_os = "linux")]
-        {
-            let port = server.stream.peer_addr().unwrap().port();
-            wait_until("the first probe is due in 6 s", || {
-                keepalive_ms(port).is_some_and(|ms| (1..=6_000).contains(&ms))
-            });
-        }
-    }
-    client.events.line("keepalive after 6 s, every 1 s, 6 times; user timeout 12000 ms");
-}
-
-/// When the kernel sends a probe on the connection from this port of the IPv4 loopback; `None` if
-/// its timer is another.
-#[cfg(target_os = "linux")]
-fn keepalive_ms(port: u16) -> Option<u64> {
-    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
-    let from = format!("0100007F:{port:04X}");
-    let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let socket = sockets.lines().map(fields).find(|fields| fields[1] == from)?;
-    // Timer 2 is keepalive; in hundredths of a second.
-    let due = socket[5].strip_prefix("02:")?;
-    Some(u64::from_str_radix(due, 16).unwrap() * 10)
-}
-
-/// `examples/hello.cc`.
-#[test]
-fn cpp_client_talks_and_finds_a_server_that_hangs() {
-    let options = if sanitizes() { &SANITIZERS[..] } else { &[] };
-    let source = c_sources().join("examples/hello.cc");
-    let Some(program) = compile_c(&source, options, &built("hello")) else {
-        return skip("c++ is not installed");
-    };
-    let server = Server::start_plain(&[&SERVER[..], &["--on-data", "upper"]].concat());
-    let mut command = Command::new(program);
-    command.args([server.addr.ip().to_string(), server.addr.port().to_string()]);
-    let mut client = Process::spawn(command.arg("pump-7").stdout(Stdio::piped()));
-    let output = Lines::of(client.0.stdout.take().unwrap());
-    let first: Vec<_> = output.first(2).into_iter().map(|line| line.text).collect();
-    assert_eq!(first, ["online, and the server is dead after 3000 ms", "HELLO"]);
-    assert_eq!(server.event("online")["name"], "pump-7");
-    server.process.freeze();
-    let verdict = output.line("dead: silent for ").text;
-    let silence = verdict.split(' ').nth(3).unwrap().parse::<u32>().unwrap();
-    assert!(silence >= 3_000, "{verdict}");
-    assert_eq!(client.exit_code(), Some(5));
-    server.process.thaw();
-}
-
-/// Memory that is not initialised, which sanitizers do not see.
-#[test]
-fn c_client_is_clean_under_valgrind() {
-    let source = c_sources().join("examples/posix.c");
-    let Some(program) = compile_c(&source, &[], &built("posix-plain")) else {
-        return skip("cc is not installed");
-    };
-    if !Command::new("valgrind").arg("--version").output().is_ok_and(|it| it.status.success()) {
-        return skip("valgrind is not installed");
-    }
-    let mut server = Server::start_with_input(&["--commands", "--on-data", "echo"], Stdio::piped());
-    for args in [&["-n", "pump-7", "-g", "60000"][..], &["-n", "pump-8"], &["-0"]] {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]).arg(&program);
-        let (mut client, output) = Client::start_unread(&mut valgrind, server.addr, args);
-        client.event("online");
-        // The first client only receives.
-        client.type_in("one\n");
-        let output = Lines::of(output);
-        if args.contains(&"-g") {
-            server.type_in("/all two\n");
-            output.line("two");
-        } else {
-            output.line("one");
-        }
-        client.stop();
-    }
-}
-
-/// What makes the other tests here check more than they say.
-#[test]
-fn c_programs_are_stopped_at_their_first_mistake() {
-    let directory = tempfile::tempdir().unwrap();
-    let source = directory.path().join("mistake.c");
-    fs::write(&source, MISTAKES).unwrap();
-    let program = directory.path().join("mistake");
-    if !sanitizes() {
-        return skip("cc has no sanitizers");
-    }
-    let program = compile_c(&source, &SANITIZERS, &program).unwrap();
-    for (mistake, report) in
-        [("rx", "heap-buffer-overflow"), ("sum", "signed integer overflow"), ("leak", "leaked")]
-    {
-        let output = Command::new(&program).arg(mistake).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(report), "{mistake}: {said}");
-    }
-    assert!(Command::new(&program).arg("none").status().unwrap().success());
-}
-
-const MISTAKES: &str = r#"
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-int main(int argc, char **argv) {
-    int sum = INT_MAX;
-    char *rx = malloc((size_t)argc * 100);
-    if (rx == NULL) return 1;
-    memset(rx, 0, (size_t)argc * 100 + (argv[1][0] == 'r'));
-    if (argv[1][0] == 's') sum += argc;
-    if (argv[1][0] != 'l') free(rx);
-    rx = NULL;
-    return sum == 0;
-}
-"#;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "these are the calls of C")]
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
@@ -11,4 +12,6 @@
 mod callers;
 mod rig;
 mod servers;
+#[cfg(feature = "resume")]
+mod sessions;
 mod world;

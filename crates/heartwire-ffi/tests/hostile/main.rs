@@ -10,6 +10,7 @@
 )]
 
 mod callers;
+mod chaos;
 mod rig;
 mod servers;
 #[cfg(feature = "resume")]

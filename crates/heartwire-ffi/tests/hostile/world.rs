@@ -291,6 +291,52 @@ fn live(plan: &Plan) {
     assert!(sent.starts_with(arrived), "each message arrives once, in order: {plan:?}");
 }
 
+/// When the core gives its verdict on a server that was heard at these times, to the microsecond.
+fn verdict_of_the_core(begin: u64, heard: &[u64]) -> u64 {
+    let at = |us: u64| Instant::from_nanos(us * 1_000);
+    let policy = Policy::builder().timeout(Duration::from_secs(3)).build().unwrap();
+    let mut connection = Connection::new(Settings::new(policy).protocol(Protocol::Raw), at(begin));
+    for &us in heard {
+        connection.handle_heard(at(us));
+    }
+    connection.poll_timeout().unwrap().as_nanos().div_ceil(1_000)
+}
+
+proptest! {
+    #[test]
+    fn a_verdict_comes_when_the_core_gives_it_but_for_the_clock(
+        step_ms in 1_u64..60,
+        begin in 1_000_000_u64..9_000_000,
+        gaps in prop::collection::vec(1_u64..2_900_000, 0..20),
+    ) {
+        let step_us = step_ms * 1_000;
+        let shown = |us: u64| us / step_us * step_ms;
+        let mut rig = Rig::new(|config| {
+            (config.protocol, config.interval_ms) = (2, 0);
+            config.clock_step_ms = u32::try_from(step_ms).unwrap();
+        });
+        rig.now = shown(begin);
+        rig.connect();
+        let mut heard = Vec::new();
+        let mut now = begin;
+        for gap in gaps {
+            now += gap;
+            heard.push(now);
+            rig.now = shown(now);
+            prop_assert_eq!(rig.turn().1, Step::Sleep);
+            prop_assert_eq!(rig.hear(&[1]), [Got::Data(vec![1])]);
+        }
+        prop_assert_eq!(rig.turn().1, Step::Sleep);
+        // The first moment at which the clock shows the deadline.
+        let verdict = rig.deadline().div_ceil(step_ms) * step_us;
+        rig.now = shown(verdict);
+        prop_assert_eq!(rig.turn().1, Step::Close);
+        let exact = verdict_of_the_core(begin, &heard);
+        prop_assert!(verdict >= exact, "early by {} µs", exact - verdict);
+        prop_assert!(verdict - exact <= 2 * step_us, "late by {} µs", verdict - exact);
+    }
+}
+
 proptest! {
     #[test]
     fn a_server_lives_until_it_dies_and_no_longer(plan in plan()) {

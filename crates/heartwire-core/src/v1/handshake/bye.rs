@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::map::{Body, Map, cut, entries, millis};
+use super::map::{Body, Map, cut, entries};
 use super::resume::{position, put_position};
 use crate::frame::Kind;
 use crate::resume::Position;
@@ -185,29 +185,29 @@ impl<'a> Bye<'a> {
     }
 
     fn read(body: &'a [u8]) -> Option<Self> {
-        let (mut code, mut retry, mut earliest, mut latest) = (None, None, None, None);
-        let (mut detail, mut taken) = ("", None);
+        let (mut numbers, mut detail, mut taken) = ([None; 4], "", None);
         entries(body, |key, d| {
             match key {
-                0 => code = Some(ByeCode::of_number(d.u32()?)),
-                1 => retry = Some(d.u8()?),
-                2 => earliest = Some(millis(d)?),
-                3 => latest = Some(millis(d)?),
+                0..=3 => *numbers.get_mut(usize::try_from(key).ok()?)? = Some(d.u32()?),
                 4 => detail = d.text(MAX_DETAIL_LEN)?,
                 5 => taken = Some(position(d)?),
                 _ => d.skip()?,
             }
             Some(())
         })?;
-        let retry = match (retry?, earliest, latest) {
+        let [code, retry, earliest, latest] = numbers;
+        let retry = match (u8::try_from(retry?).ok()?, earliest, latest) {
             (0, _, _) => RetryHint::Never,
             (2, Some(earliest), Some(latest)) if earliest <= latest => {
+                let [earliest, latest] =
+                    [earliest, latest].map(|millis| Duration::from_millis(millis.into()));
                 RetryHint::Within { earliest, latest }
             }
             (2, _, _) => return None,
             _ => RetryHint::AtWill,
         };
-        Some(Self { code: code?, retry, detail, taken })
+        let code = ByeCode::of_number(code?);
+        Some(Self { code, retry, detail, taken })
     }
 }
 

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::VERSION;
-use super::map::{Body, Map, duration, entries};
+use super::map::{Body, Map, entries};
 use super::resume::{ResumeTerms, Resumed, position, put_position};
 use crate::frame::Kind;
+use crate::policy::Millis;
 use crate::resume::Position;
 use crate::time;
 use crate::v1::contract::{Contract, Direction};
@@ -127,22 +128,11 @@ impl Welcome {
     }
 
     fn read(body: &[u8]) -> Option<Self> {
-        let (mut version, mut session, mut epoch, mut wake_bytes) = (None, None, None, None);
-        let (mut held_us, mut max_frame) = (None, None);
+        let mut numbers = [None; 13];
         let (mut resume, mut resumed, mut lost) = (None, None, None);
-        let mut durations = [None; 7];
         entries(body, |key, d| {
             match key {
-                0 => version = Some(d.u8()?),
-                1 => session = Some(d.u64()?),
-                2 => epoch = Some(d.u64()?),
-                3..=9 => {
-                    let slot = usize::try_from(key).ok()?.checked_sub(3)?;
-                    *durations.get_mut(slot)? = Some(duration(d)?);
-                }
-                10 => wake_bytes = Some(d.u32()?),
-                11 => held_us = Some(d.u32()?),
-                12 => max_frame = Some(d.u32()?),
+                0..=12 => *numbers.get_mut(usize::try_from(key).ok()?)? = Some(d.u64()?),
                 // The client has not asked for it.
                 13..=15 if !cfg!(feature = "resume") => return None,
                 13 => resume = Some(ResumeTerms::read(d)?),
@@ -152,7 +142,14 @@ impl Welcome {
             }
             Some(())
         })?;
-        version.filter(|&version| version == VERSION)?;
+        let [version, session, epoch, durations @ .., wake_bytes, held_us, max_frame] = numbers;
+        version.filter(|&version| version == VERSION.into())?;
+        let mut millis = [None; 7];
+        for (millis, duration) in millis.iter_mut().zip(durations) {
+            if let Some(duration) = duration {
+                *millis = Some(Millis::new(u32::try_from(duration).ok()?)?);
+            }
+        }
         let [
             interval,
             timeout,
@@ -161,14 +158,16 @@ impl Welcome {
             client_timeout,
             client_max_timeout,
             min_interval,
-        ] = durations;
+        ] = millis;
         let contract = Contract::of_parts(
             Direction::of_parts(interval, timeout, max_timeout?),
             Direction::of_parts(client_interval, client_timeout, client_max_timeout?),
             min_interval?,
-            wake_bytes?,
+            u32::try_from(wake_bytes?).ok()?,
         );
         let (session, epoch) = (session?, epoch?);
+        let held_us = held_us.map(u32::try_from).transpose().ok()?;
+        let max_frame = max_frame.map(u32::try_from).transpose().ok()?;
         Some(Self { session, epoch, contract, held_us, max_frame, resume, resumed, lost })
     }
 }

@@ -281,7 +281,7 @@ unsafe fn init(memory: *mut c_void, size: usize, config: *const Config) -> Resul
     let (rx, tx) = unsafe {
         (buffer(config.rx, config.rx_len, HW_MIN_RX)?, buffer(config.tx, config.tx_len, HW_MIN_TX)?)
     };
-    let settings = client::Settings::new(config, identity, rx.len())?;
+    let settings = client::Settings::new(config, identity)?;
     let client = Client::new(client::Client::new(settings, rx, tx)?);
     // SAFETY: it is aligned, and has room for a client.
     unsafe { memory.write(client) };

@@ -7,7 +7,7 @@ use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_core::{Cause, Connection, Instant, Verdict, Violation};
 
 use super::returning::End;
-use super::time::{floor_ms, up_ms};
+use super::time::{floor_ms, millis, up_ms};
 use super::{Client, Phase};
 use crate::abi::{self, Event, Status, ViolationCode};
 use crate::names;
@@ -23,7 +23,7 @@ pub(super) enum Ending {
 impl Client<'_> {
     /// The server is dead.
     pub(super) fn end_dead(&mut self, verdict: &Verdict, now: Instant) {
-        let slack = self.clock.slack();
+        let slack = millis(self.settings.step_ms).saturating_mul(2);
         let bound = verdict.bound;
         let dead = abi::Verdict {
             cause: match verdict.cause {
@@ -62,7 +62,7 @@ impl Client<'_> {
             if violation == Violation::TooFast { ByeCode::TooFast } else { ByeCode::Protocol };
         let bye = Bye::new(code, RetryHint::AtWill).detail(violation.name());
         if self.say_bye(&bye) {
-            (self.phase, self.moved_at) = (Phase::Leaving, now);
+            (self.phase, self.asked_at) = (Phase::Leaving, now);
         }
         self.sessions.end(true);
     }
@@ -110,7 +110,7 @@ impl Client<'_> {
             return Err(Status::ERR_ROOM);
         }
         self.sessions.end(false);
-        (self.phase, self.moved_at, self.read) = (Phase::Leaving, now, None);
+        (self.phase, self.asked_at, self.must_read) = (Phase::Leaving, now, false);
         self.rest();
         Ok(())
     }
@@ -119,7 +119,10 @@ impl Client<'_> {
     pub(super) fn bound(&self) -> Option<(u32, u32)> {
         let tick = Duration::from_millis(self.settings.tick_ms.into());
         let bound = self.connection.as_ref()?.policy().bound(tick)?;
-        Some((floor_ms(bound.earliest), up_ms(bound.latest.saturating_add(self.clock.slack()))))
+        Some((
+            floor_ms(bound.earliest),
+            up_ms(bound.latest.saturating_add(millis(self.settings.step_ms).saturating_mul(2))),
+        ))
     }
 
     /// The event of the end, once.

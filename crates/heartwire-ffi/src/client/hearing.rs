@@ -16,12 +16,13 @@ impl Client<'_> {
             return Err(Status::ERR_STATE);
         }
         let now = self.awake(now_ms);
+        let latest = self.end_of(now);
         let taken = match &mut self.connection {
             Some(connection)
                 if !connection.has_ended() && !self.is_end_known && self.phase != Phase::Over =>
             {
                 if !bytes.is_empty() {
-                    connection.handle_heard_between(now, self.clock.end_of(now));
+                    connection.handle_heard_between(now, latest);
                 }
                 self.inbox.push(bytes)
             }
@@ -42,7 +43,7 @@ impl Client<'_> {
     }
 
     fn next_event(&mut self, now: Instant) -> Event {
-        let at = self.clock.end_of(now);
+        let at = self.end_of(now);
         let Some(connection) = &mut self.connection else { return self.tell_ending() };
         let mut bytes = self.inbox.bytes();
         let event = match connection.handle_received(at, &mut bytes) {

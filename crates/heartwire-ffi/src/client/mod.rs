@@ -17,11 +17,8 @@ mod telling;
 mod time;
 mod turn;
 
-use core::time::Duration;
-
-use heartwire_core::order::ReadFirst;
 use heartwire_core::v1::Resuming;
-use heartwire_core::{Connection, Instant, MIN_PAUSE, Protocol};
+use heartwire_core::{Connection, Instant, MIN_PAUSE};
 
 use self::ending::Ending;
 use self::inbox::Inbox;
@@ -32,7 +29,8 @@ pub(crate) use self::settings::{Identity, Settings};
 use self::telling::News;
 use self::time::Clock;
 pub(crate) use self::time::floor_ms;
-use crate::abi::{self, Status};
+use self::time::millis;
+use crate::abi::Status;
 
 /// A client in memory that the caller gave.
 #[derive(Debug)]
@@ -48,14 +46,14 @@ pub(crate) struct Client<'m> {
     ending: Option<Ending>,
     /// Whether there is, or was, such an event.
     is_end_known: bool,
-    /// A read of the socket that is demanded, and how many were demanded in a row.
-    read: Option<ReadFirst>,
+    /// Whether a read of the socket is demanded, as of `asked_at`, and how many were in a row.
+    must_read: bool,
     reads: u8,
     /// When the caller has to be awake at the latest, and when it last was that late.
     wake_by: Instant,
     paused_until: Instant,
-    /// The last time that the socket took bytes, or the connection began to end.
-    moved_at: Instant,
+    /// When a read was demanded; of a connection that is left, when the socket last took bytes.
+    asked_at: Instant,
     news: News,
     returning: Returning,
     sessions: Sessions,
@@ -83,18 +81,18 @@ impl<'m> Client<'m> {
     ) -> Result<Self, Status> {
         let zero = Instant::from_nanos(0);
         let mut client = Self {
-            clock: Clock::new(settings.step_ms),
+            clock: Clock::new(),
             inbox: Inbox::new(rx),
             outbox: Outbox::new(tx, settings.reserve()),
             phase: Phase::Idle,
             connection: None,
             ending: None,
             is_end_known: false,
-            read: None,
+            must_read: false,
             reads: 0,
             wake_by: Instant::from_nanos(u64::MAX),
             paused_until: zero,
-            moved_at: zero,
+            asked_at: zero,
             news: News::new(zero),
             returning: Returning::new(),
             sessions: Sessions::new(),
@@ -115,12 +113,17 @@ impl<'m> Client<'m> {
     /// [`PauseWatch`](heartwire_core::PauseWatch) does; but as late as its settings say is none.
     fn awake(&mut self, now_ms: u64) -> Instant {
         let now = self.clock.set(now_ms);
-        let tick = Duration::from_millis(self.settings.tick_ms.into());
-        let punctual_until = self.wake_by.saturating_add(tick);
+        let punctual_until = self.wake_by.saturating_add(millis(self.settings.tick_ms));
         if now > punctual_until && now >= self.wake_by.saturating_add(MIN_PAUSE) {
             self.paused_until = now;
         }
         now
+    }
+
+    /// The latest time that `at` can stand for. What was heard counts from then, so that no verdict
+    /// is early.
+    fn end_of(&self, at: Instant) -> Instant {
+        at.saturating_add(millis(self.settings.step_ms))
     }
 
     /// Back to the caller, which sleeps until the deadline at the latest.
@@ -140,18 +143,17 @@ impl<'m> Client<'m> {
         let resuming = self.sessions.next_link(&mut self.connection, ended_at, now);
         // A pause before this connection is none of it.
         self.paused_until = Instant::from_nanos(0);
-        (self.ending, self.is_end_known, self.read) = (None, false, None);
+        (self.ending, self.is_end_known, self.must_read) = (None, false, false);
         self.inbox.clear();
         self.outbox.clear();
-        self.moved_at = now;
         self.phase = Phase::Keeping;
         self.returning.begin();
         self.news.begin(now);
-        let mut settings = self.core_settings().resume(offer);
+        let mut settings = self.settings.of_core(self.inbox.size()).resume(offer);
         if let Some(Resuming { session, only, .. }) = resuming {
             settings = settings.resuming(session, only);
         }
-        let mut connection = Connection::new(settings, self.clock.end_of(now));
+        let mut connection = Connection::new(settings, self.end_of(now));
         connection.set_health(self.news.health());
         if self.settings.is_v1() {
             self.say_hello(offer, resuming, now);
@@ -162,19 +164,6 @@ impl<'m> Client<'m> {
         self.connection = Some(connection);
         self.rest();
         Ok(())
-    }
-
-    fn core_settings(&self) -> heartwire_core::Settings {
-        let protocol = match self.settings.protocol {
-            abi::Protocol::V1 => Protocol::V1,
-            abi::Protocol::V0 => Protocol::V0,
-            abi::Protocol::Raw => Protocol::Raw,
-        };
-        heartwire_core::Settings::new(self.settings.policy)
-            .protocol(protocol)
-            .offer(self.settings.offer)
-            .limits(self.settings.limits)
-            .tick(Duration::from_millis(self.settings.tick_ms.into()))
     }
 
     /// The connection, if messages can be sent on it.

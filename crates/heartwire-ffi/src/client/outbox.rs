@@ -13,21 +13,21 @@ static ZEROS: [u8; 64] = [0; 64];
 pub(super) struct Outbox<'m> {
     memory: &'m mut [u8],
     /// Room that messages leave for a beat; 0: there are no frames, only bytes.
-    reserve: usize,
+    reserve: u8,
     start: usize,
     end: usize,
     /// Bytes of the first frame that were written.
     written: usize,
     /// Bytes of a beat or an ACK that waits in front of all whose writing has not begun.
-    first: usize,
+    first: u8,
     /// Whether the frame whose writing has begun came from there.
     writes_first: bool,
     /// Whether the frame in front stays there, even if its writing has not begun.
     opens: bool,
     /// Zeros at the end of the last frame, a PAD, that are not in memory.
     zeros: usize,
-    /// Bytes of the last frame, if it should wake the server.
-    unpadded: Option<usize>,
+    /// Bytes of the last frame, if it should wake the server; else 0.
+    unpadded: usize,
 }
 
 /// Why a message has no room.
@@ -38,7 +38,7 @@ pub(super) enum NoRoom {
 }
 
 impl<'m> Outbox<'m> {
-    pub(super) fn new(memory: &'m mut [u8], reserve: usize) -> Self {
+    pub(super) fn new(memory: &'m mut [u8], reserve: u8) -> Self {
         Self {
             memory,
             reserve,
@@ -49,14 +49,14 @@ impl<'m> Outbox<'m> {
             writes_first: false,
             opens: false,
             zeros: 0,
-            unpadded: None,
+            unpadded: 0,
         }
     }
 
     pub(super) fn clear(&mut self) {
         (self.start, self.end, self.written) = (0, 0, 0);
         (self.first, self.writes_first, self.opens) = (0, false, false);
-        (self.zeros, self.unpadded) = (0, None);
+        (self.zeros, self.unpadded) = (0, 0);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,7 +121,7 @@ impl<'m> Outbox<'m> {
     /// Room that is not kept for a beat.
     fn room(&self) -> usize {
         let used = self.end.saturating_sub(self.start);
-        let beat = self.reserve.saturating_sub(self.first);
+        let beat = usize::from(self.reserve.saturating_sub(self.first));
         self.memory.len().saturating_sub(used).saturating_sub(beat)
     }
 
@@ -133,7 +133,7 @@ impl<'m> Outbox<'m> {
     /// Whether a beat can be put in front of what waits.
     pub(super) fn takes_beat(&self) -> bool {
         let free = self.memory.len().saturating_sub(self.end.saturating_sub(self.start));
-        self.boundary() <= self.end && free.saturating_add(self.first) >= self.reserve
+        self.boundary() <= self.end && free.saturating_add(self.first.into()) >= self.reserve.into()
     }
 
     /// Puts a beat, or an ACK, in front of all frames whose writing has not begun. It replaces one
@@ -144,24 +144,24 @@ impl<'m> Outbox<'m> {
         }
         let bytes = transmit.as_ref();
         self.make_room();
-        let at = self.boundary();
-        let slot = (at, at.saturating_add(self.first));
-        if transmit.is_ack() && self.first > bytes.len() {
+        let (at, first) = (self.boundary(), usize::from(self.first));
+        if transmit.is_ack() && first > bytes.len() {
             let position = bytes.get(HEADER_LEN..).unwrap_or_default();
-            let to = slot.1.saturating_sub(position.len())..slot.1;
+            let end = at.saturating_add(first);
+            let to = end.saturating_sub(position.len())..end;
             memory::copy(self.memory.get_mut(to).unwrap_or_default(), position);
             return;
         }
-        memory::close_gap(self.memory, (at, self.end), self.first);
-        let end = self.end.saturating_sub(self.first);
+        memory::close_gap(self.memory, (at, self.end), first);
+        let end = self.end.saturating_sub(first);
         memory::make_gap(self.memory, (at, end), bytes.len());
         memory::copy(self.memory.get_mut(at..).unwrap_or_default(), bytes);
         if at == end {
             // Also if what it replaces, or what was written just before, is to wake the server.
-            let wakes = transmit.is_news() || self.unpadded.is_some();
-            self.unpadded = wakes.then_some(bytes.len());
+            let wakes = transmit.is_news() || self.unpadded > 0;
+            self.unpadded = if wakes { bytes.len() } else { 0 };
         }
-        self.first = bytes.len();
+        self.first = u8::try_from(bytes.len()).unwrap_or_default();
         self.end = end.saturating_add(bytes.len());
     }
 
@@ -173,7 +173,7 @@ impl<'m> Outbox<'m> {
     /// Adds a message.
     pub(super) fn push_message(&mut self, header: &[u8], body: &[u8]) -> Result<(), NoRoom> {
         let len = header.len().saturating_add(body.len());
-        if len.saturating_add(self.reserve) > self.memory.len() {
+        if len.saturating_add(self.reserve.into()) > self.memory.len() {
             return Err(NoRoom::Ever);
         }
         if len > self.message_room() {
@@ -184,7 +184,7 @@ impl<'m> Outbox<'m> {
             let room = self.memory.get_mut(self.end..).unwrap_or_default();
             self.end = self.end.saturating_add(memory::copy(room, part));
         }
-        self.unpadded = Some(len);
+        self.unpadded = len;
         Ok(())
     }
 
@@ -204,13 +204,13 @@ impl<'m> Outbox<'m> {
         let room = self.memory.get_mut(self.end..).unwrap_or_default();
         let len = encode(room);
         self.end = self.end.saturating_add(len.unwrap_or_default()).min(self.memory.len());
-        self.unpadded = None;
+        self.unpadded = 0;
         len.is_some()
     }
 
     /// Bytes of the last frame, if it should wake the server and no PAD follows it yet.
     pub(super) fn unpadded(&self) -> Option<usize> {
-        self.unpadded
+        (self.unpadded > 0).then_some(self.unpadded)
     }
 
     /// Adds a PAD of this header and so many zeros, if there is room for the header. Zeros without
@@ -225,12 +225,12 @@ impl<'m> Outbox<'m> {
         body.iter_mut().take(held).for_each(|byte| *byte = 0);
         self.end = self.end.saturating_add(HEADER_LEN).saturating_add(held);
         self.zeros = zeros.saturating_sub(held);
-        self.unpadded = None;
+        self.unpadded = 0;
     }
 
     /// No PAD is needed.
     pub(super) fn forget_pad(&mut self) {
-        self.unpadded = None;
+        self.unpadded = 0;
     }
 
     /// Drops all frames whose writing has not begun.
@@ -239,7 +239,7 @@ impl<'m> Outbox<'m> {
         if boundary <= self.end {
             (self.end, self.zeros) = (boundary, 0);
         }
-        (self.first, self.unpadded) = (0, None);
+        (self.first, self.unpadded) = (0, 0);
     }
 }
 

@@ -180,7 +180,7 @@ impl Returning {
 impl<'m> Client<'m> {
     /// The longest HELLO that this client will ever say.
     pub(super) fn longest_hello(&self) -> Hello<'m> {
-        let mut hello = self.settings.hello();
+        let mut hello = self.settings.hello(self.inbox.size());
         let reason = End::Broken.name();
         hello.last = Some(LastConnection::new(reason, Duration::MAX, Some(u64::MAX)));
         hello.resume = self.sessions.offer(&self.settings, self.inbox.size());
@@ -195,7 +195,7 @@ impl<'m> Client<'m> {
         resuming: Option<heartwire_core::v1::Resuming>,
         now: Instant,
     ) {
-        let mut hello = self.settings.hello();
+        let mut hello = self.settings.hello(self.inbox.size());
         hello.last = self.returning.last(now);
         (hello.resume, hello.resuming) = (resume, resuming);
         // Other grease on each connection.
@@ -217,7 +217,7 @@ impl<'m> Client<'m> {
             self.returning.lose(End::Closed, RetryHint::AtWill, &self.settings, now);
         }
         self.outbox.clear();
-        (self.phase, self.read) = (Phase::Idle, None);
+        (self.phase, self.must_read) = (Phase::Idle, false);
         self.rest();
     }
 

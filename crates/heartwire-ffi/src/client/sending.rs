@@ -22,12 +22,14 @@ impl Client<'_> {
         }
         let now = self.awake(now_ms);
         if len > 0 {
-            self.moved_at = now;
+            if self.phase == Phase::Leaving {
+                self.asked_at = now;
+            }
             let took_beat = self.outbox.takes_beat();
             let beat = self.outbox.advance(len);
             if took_beat && !self.outbox.takes_beat() {
                 // The beat after the read that is demanded would have no place: ask again for both.
-                self.read = None;
+                self.must_read = false;
             }
             if let Some(connection) = &mut self.connection {
                 connection.handle_sent(now);

@@ -12,8 +12,8 @@ use super::time::millis;
 use crate::abi::{Config, Protocol, Status};
 
 /// Bytes of the longest beat that a client of a protocol sends.
-const V0_BEAT: usize = 8;
-const V1_BEAT: usize = 56;
+const V0_BEAT: u8 = 8;
+const V1_BEAT: u8 = 56;
 
 /// What a client says of itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,9 +26,13 @@ pub(crate) struct Identity<'m> {
 #[derive(Debug)]
 pub(crate) struct Settings<'m> {
     pub(super) protocol: Protocol,
-    pub(super) policy: Policy,
-    pub(super) offer: Offer,
-    pub(super) limits: FrameLimits,
+    answers: bool,
+    interval_ms: u32,
+    timeout_ms: u32,
+    min_interval_ms: u32,
+    max_timeout_ms: u32,
+    handshake_timeout_ms: u32,
+    frame_timeout_ms: u32,
     pub(super) tick_ms: u32,
     pub(super) step_ms: u32,
     pub(super) seed: u64,
@@ -51,12 +55,8 @@ fn some_millis(ms: u32) -> Option<Duration> {
 }
 
 impl<'m> Settings<'m> {
-    /// Checks the settings, for a client with so much memory for what comes.
-    pub(crate) fn new(
-        config: &Config,
-        identity: Identity<'m>,
-        rx_len: usize,
-    ) -> Result<Self, Status> {
+    /// Checks the settings.
+    pub(crate) fn new(config: &Config, identity: Identity<'m>) -> Result<Self, Status> {
         let protocol = match config.protocol {
             0 => Protocol::V1,
             1 => Protocol::V0,
@@ -76,33 +76,16 @@ impl<'m> Settings<'m> {
         if config.grace_ms > 0 && !cfg!(feature = "resume") {
             return Err(Status::ERR_PROTOCOL);
         }
-        let interval_ms = if protocol == Protocol::Raw { 0 } else { config.interval_ms };
-        let mut builder = Policy::builder().echo(answers);
-        if let Some(interval) = some_millis(interval_ms) {
-            builder = builder.interval(interval);
-        }
-        if let Some(timeout) = some_millis(config.timeout_ms) {
-            builder = builder.timeout(timeout);
-        }
-        let policy = builder.build().map_err(|_| Status::ERR_ARGUMENT)?;
-        let mut offer = Offer::new(&policy);
-        if let Some(min_interval) = some_millis(config.min_interval_ms) {
-            offer = offer.min_interval(Some(min_interval));
-        }
-        if let Some(max_timeout) = some_millis(config.max_timeout_ms) {
-            offer = offer.max_timeout(max_timeout);
-        }
-        // A server that speaks v0 may stay silent.
-        let handshake_ms = or(config.handshake_timeout_ms, if is_v1 { 10_000 } else { 0 });
-        let limits = FrameLimits::default()
-            .max_frame(u32::try_from(rx_len.saturating_sub(HEADER_LEN)).unwrap_or(u32::MAX))
-            .handshake_timeout(some_millis(handshake_ms))
-            .frame_timeout(Some(millis(or(config.frame_timeout_ms, 30_000))));
-        Ok(Self {
+        let settings = Self {
             protocol,
-            policy,
-            offer,
-            limits,
+            answers,
+            interval_ms: if protocol == Protocol::Raw { 0 } else { config.interval_ms },
+            timeout_ms: config.timeout_ms,
+            min_interval_ms: config.min_interval_ms,
+            max_timeout_ms: config.max_timeout_ms,
+            // A server that speaks v0 may stay silent.
+            handshake_timeout_ms: or(config.handshake_timeout_ms, if is_v1 { 10_000 } else { 0 }),
+            frame_timeout_ms: or(config.frame_timeout_ms, 30_000),
             tick_ms: or(config.tick_ms, 100),
             step_ms: or(config.clock_step_ms, 1),
             seed: config.seed,
@@ -112,7 +95,53 @@ impl<'m> Settings<'m> {
             name: text(identity.name, MAX_NAME_LEN)?,
             token: some(identity.token, MAX_TOKEN_LEN)?,
             agent: text(identity.agent, MAX_AGENT_LEN)?,
-        })
+        };
+        if settings.policy().is_none() {
+            return Err(Status::ERR_ARGUMENT);
+        }
+        Ok(settings)
+    }
+
+    fn policy(&self) -> Option<Policy> {
+        let mut builder = Policy::builder().echo(self.answers);
+        if let Some(interval) = some_millis(self.interval_ms) {
+            builder = builder.interval(interval);
+        }
+        if let Some(timeout) = some_millis(self.timeout_ms) {
+            builder = builder.timeout(timeout);
+        }
+        builder.build().ok()
+    }
+
+    /// As the core has them, for a client with so much memory for what comes.
+    pub(super) fn of_core(&self, rx_len: usize) -> heartwire_core::Settings {
+        let protocol = match self.protocol {
+            Protocol::V1 => heartwire_core::Protocol::V1,
+            Protocol::V0 => heartwire_core::Protocol::V0,
+            Protocol::Raw => heartwire_core::Protocol::Raw,
+        };
+        // They were checked.
+        let policy = self.policy().unwrap_or_default();
+        let limits = FrameLimits::default()
+            .max_frame(max_frame(rx_len))
+            .handshake_timeout(some_millis(self.handshake_timeout_ms))
+            .frame_timeout(Some(millis(self.frame_timeout_ms)));
+        heartwire_core::Settings::new(policy)
+            .protocol(protocol)
+            .offer(self.offer(&policy))
+            .limits(limits)
+            .tick(millis(self.tick_ms))
+    }
+
+    fn offer(&self, policy: &Policy) -> Offer {
+        let mut offer = Offer::new(policy);
+        if let Some(min_interval) = some_millis(self.min_interval_ms) {
+            offer = offer.min_interval(Some(min_interval));
+        }
+        if let Some(max_timeout) = some_millis(self.max_timeout_ms) {
+            offer = offer.max_timeout(max_timeout);
+        }
+        offer
     }
 
     pub(super) const fn is_v1(&self) -> bool {
@@ -120,7 +149,7 @@ impl<'m> Settings<'m> {
     }
 
     /// Room for a beat that messages leave.
-    pub(super) const fn reserve(&self) -> usize {
+    pub(super) const fn reserve(&self) -> u8 {
         match self.protocol {
             Protocol::V1 => V1_BEAT,
             Protocol::V0 => V0_BEAT,
@@ -137,15 +166,20 @@ impl<'m> Settings<'m> {
     }
 
     /// The HELLO of a connection, as far as it is the same for all.
-    pub(super) fn hello(&self) -> Hello<'m> {
-        let mut hello = Hello::new(self.offer);
+    pub(super) fn hello(&self, rx_len: usize) -> Hello<'m> {
+        let mut hello = Hello::new(self.offer(&self.policy().unwrap_or_default()));
         hello.name = self.name;
         hello.token = self.token;
         hello.agent = self.agent;
         hello.instance = NonZero::new(self.seed);
-        hello.max_frame = Some(self.limits.longest_frame());
+        hello.max_frame = Some(max_frame(rx_len));
         hello
     }
+}
+
+/// The longest message that there is memory for.
+fn max_frame(rx_len: usize) -> u32 {
+    u32::try_from(rx_len.saturating_sub(HEADER_LEN)).unwrap_or(u32::MAX)
 }
 
 /// Bytes of at least one and at most so many.
@@ -169,12 +203,10 @@ mod tests {
     fn only_a_server_that_must_answer_is_waited_for_with_a_limit() {
         let within = |protocol, handshake_timeout_ms| {
             let config = Config { protocol, handshake_timeout_ms, ..Config::DEFAULT };
-            let settings = Settings::new(&config, Identity::default(), 1024).unwrap();
-            settings.limits.handshake_within()
+            Settings::new(&config, Identity::default()).unwrap().handshake_timeout_ms
         };
         let (v1, v0, raw) = (0, 1, 2);
-        assert_eq!(within(v1, 0), Some(millis(10_000)));
-        assert_eq!([v0, raw].map(|protocol| within(protocol, 0)), [None; 2]);
-        assert_eq!([v1, v0].map(|protocol| within(protocol, 500)), [Some(millis(500)); 2]);
+        assert_eq!([v1, v0, raw].map(|protocol| within(protocol, 0)), [10_000, 0, 0]);
+        assert_eq!([v1, v0].map(|protocol| within(protocol, 500)), [500; 2]);
     }
 }

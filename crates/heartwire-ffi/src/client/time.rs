@@ -15,13 +15,11 @@ const MAX_MS: u64 = u64::MAX / NANOS_PER_MS / 2;
 pub(super) struct Clock {
     /// The latest time so far: a clock that goes back is taken as standing still.
     latest: Instant,
-    step_ms: u32,
 }
 
 impl Clock {
-    /// A clock that is right to within so many milliseconds.
-    pub(super) fn new(step_ms: u32) -> Self {
-        Self { latest: Instant::from_nanos(0), step_ms }
+    pub(super) const fn new() -> Self {
+        Self { latest: Instant::from_nanos(0) }
     }
 
     /// The caller's clock shows this.
@@ -41,17 +39,6 @@ impl Clock {
             return self.latest;
         }
         self.latest.max(Instant::from_nanos(now_ms.saturating_mul(NANOS_PER_MS)))
-    }
-
-    /// The latest time that `at` can stand for. What was heard counts from then, so that no verdict
-    /// is early.
-    pub(super) fn end_of(&self, at: Instant) -> Instant {
-        at.saturating_add(millis(self.step_ms))
-    }
-
-    /// How much longer a silence can be than the difference of two times of this clock.
-    pub(super) fn slack(&self) -> Duration {
-        millis(self.step_ms).saturating_mul(2)
     }
 }
 
@@ -81,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_stands_still() {
-        let mut clock = Clock::new(1);
+        let mut clock = Clock::new();
         let at = clock.set(5_000);
         assert_eq!(clock.set(4_999), at);
         assert_eq!(clock.set(0), at);
@@ -90,10 +77,9 @@ mod tests {
 
     #[test]
     fn the_last_time_that_there_is_can_be_told() {
-        let mut clock = Clock::new(1);
+        let mut clock = Clock::new();
         let at = clock.set(MAX_MS);
         assert_eq!(ceil_ms(at), MAX_MS);
-        assert_eq!(ceil_ms(clock.end_of(at)), MAX_MS + 1);
         assert_eq!(clock.set(u64::MAX), at);
         let never = Instant::from_nanos(u64::MAX);
         assert_eq!(ceil_ms(never), u64::MAX.div_ceil(NANOS_PER_MS));

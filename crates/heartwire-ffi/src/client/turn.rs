@@ -18,7 +18,7 @@ impl Client<'_> {
     /// What to do next.
     pub(crate) fn poll(&mut self, now_ms: u64) -> Step {
         let now = self.awake(now_ms);
-        self.read = None;
+        self.must_read = false;
         let step = self.step(now);
         self.rest();
         step
@@ -34,16 +34,17 @@ impl Client<'_> {
         } else {
             Found::All
         };
-        let step = match (self.read.take(), &mut self.connection) {
-            (Some(read), Some(connection)) if self.phase == Phase::Keeping => {
-                let next = connection.judge(
-                    read,
-                    found,
-                    Some(Pause::new(self.paused_until, Duration::ZERO)),
-                );
+        // What was read is what had come when the read was demanded.
+        let was_asked = core::mem::take(&mut self.must_read) && self.phase == Phase::Keeping;
+        let asked = if was_asked { self.ask(self.asked_at) } else { None };
+        let step = match (asked, &mut self.connection) {
+            (Some(Next::ReadFirst(read)), Some(connection)) => {
+                let pause = Pause::new(self.paused_until, Duration::ZERO);
+                let next = connection.judge(read, found, Some(pause));
                 self.follow(next, now)
             }
-            _ => self.step(now),
+            (Some(next), _) => self.follow(next, now),
+            (None, _) => self.step(now),
         };
         self.rest();
         step
@@ -83,8 +84,8 @@ impl Client<'_> {
     fn follow(&mut self, mut next: Next, now: Instant) -> Step {
         loop {
             match next {
-                Next::ReadFirst(read) => {
-                    self.read = Some(read);
+                Next::ReadFirst(_) => {
+                    (self.must_read, self.asked_at) = (true, now);
                     self.reads = self.reads.saturating_add(1);
                     return Step::Read;
                 }
@@ -126,7 +127,7 @@ impl Client<'_> {
     }
 
     fn leave_by(&self) -> Instant {
-        self.moved_at.saturating_add(LEAVE_WITHIN)
+        self.asked_at.saturating_add(LEAVE_WITHIN)
     }
 
     /// When to ask again at the latest.

@@ -3,7 +3,7 @@ use heartwire_core::internal::codec;
 
 use super::*;
 
-const RESERVE: usize = 24;
+const RESERVE: u8 = 24;
 
 fn beat(number: u8) -> Transmit {
     let mut bytes = codec::header(Kind::Heart, 8).unwrap().to_vec();

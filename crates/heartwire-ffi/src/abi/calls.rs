@@ -282,10 +282,25 @@ unsafe fn init(memory: *mut c_void, size: usize, config: *const Config) -> Resul
         (buffer(config.rx, config.rx_len, HW_MIN_RX)?, buffer(config.tx, config.tx_len, HW_MIN_TX)?)
     };
     let settings = client::Settings::new(config, identity)?;
-    let client = Client::new(client::Client::new(settings, rx, tx)?);
+    if !settings.has_room(rx.len(), tx) {
+        return Err(Status::ERR_SIZE);
+    }
     // SAFETY: it is aligned, and has room for a client.
-    unsafe { memory.write(client) };
+    unsafe { make(memory, settings, rx, tx) };
     Ok(())
+}
+
+/// Makes a client at a place.
+#[inline(never)] // It takes much stack, and so does what comes before.
+unsafe fn make(
+    memory: *mut Client,
+    settings: client::Settings<'static>,
+    rx: &'static mut [u8],
+    tx: &'static mut [u8],
+) {
+    let client = Client::new(client::Client::new(settings, rx, tx));
+    // SAFETY: the caller says so.
+    unsafe { memory.write(client) };
 }
 
 /// Whether two parts of memory, of so many bytes each, have a byte in common.

@@ -74,13 +74,9 @@ enum Phase {
 
 impl<'m> Client<'m> {
     /// A client that is idle.
-    pub(crate) fn new(
-        settings: Settings<'m>,
-        rx: &'m mut [u8],
-        tx: &'m mut [u8],
-    ) -> Result<Self, Status> {
+    pub(crate) fn new(settings: Settings<'m>, rx: &'m mut [u8], tx: &'m mut [u8]) -> Self {
         let zero = Instant::from_nanos(0);
-        let mut client = Self {
+        Self {
             clock: Clock::new(),
             inbox: Inbox::new(rx),
             outbox: Outbox::new(tx, settings.reserve()),
@@ -97,16 +93,7 @@ impl<'m> Client<'m> {
             returning: Returning::new(),
             sessions: Sessions::new(),
             settings,
-        };
-        if client.settings.is_v1() {
-            let longest = client.longest_hello();
-            let fits = client.outbox.push_control(|room| returning::encode(&longest, room, None));
-            client.outbox.clear();
-            if !fits {
-                return Err(Status::ERR_SIZE);
-            }
         }
-        Ok(client)
     }
 
     /// The caller's clock shows this. Notices a pause of this device, as

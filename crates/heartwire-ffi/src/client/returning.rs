@@ -6,7 +6,7 @@ use heartwire_core::v1::{Hello, LastConnection, RetryHint};
 use heartwire_core::{Backoff, Instant};
 
 use super::time::{millis, up_ms};
-use super::{Client, Ending, Phase, Settings};
+use super::{Client, Ending, Phase, Sessions, Settings};
 
 /// The way back to the server. The waits are those of [`Backoff`], of which only the numbers that
 /// change are kept.
@@ -177,17 +177,21 @@ impl Returning {
     }
 }
 
-impl<'m> Client<'m> {
-    /// The longest HELLO that this client will ever say.
-    pub(super) fn longest_hello(&self) -> Hello<'m> {
-        let mut hello = self.settings.hello(self.inbox.size());
+impl Settings<'_> {
+    /// Whether the longest HELLO of such a client has room in `tx`.
+    #[inline(never)] // It takes much stack, and so does what follows.
+    pub(crate) fn has_room(&self, rx_len: usize, tx: &mut [u8]) -> bool {
+        let mut hello = self.hello(rx_len);
         let reason = End::Broken.name();
         hello.last = Some(LastConnection::new(reason, Duration::MAX, Some(u64::MAX)));
-        hello.resume = self.sessions.offer(&self.settings, self.inbox.size());
-        hello.resuming = self.sessions.longest_resuming(&self.settings);
-        hello
+        let sessions = Sessions::new();
+        hello.resume = sessions.offer(self, rx_len);
+        hello.resuming = sessions.longest_resuming(self);
+        !self.is_v1() || hello.encode_to(tx).is_some()
     }
+}
 
+impl Client<'_> {
     /// Says HELLO.
     pub(super) fn say_hello(
         &mut self,

@@ -5,6 +5,8 @@ mod arguments;
 mod ends;
 mod handshake;
 mod hearing;
+#[cfg(feature = "resume")]
+mod resuming;
 mod returning;
 mod rig;
 mod verdicts;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RESERVE: usize = 24;
+const RESERVE: u8 = 24;
 
 #[derive(Clone, Debug)]
 enum Do {
@@ -118,7 +118,7 @@ proptest! {
                     }
                 }
                 Do::Beat => {
-                    let beat = frame(Kind::Heart, RESERVE - 8, fill);
+                    let beat = frame(Kind::Heart, usize::from(RESERVE) - 8, fill);
                     // Behind the frame in front it has room, unless that is a beat too, or a PAD.
                     let writes_message = model.written == 0 || model.waits[0].kind == Kind::Data;
                     prop_assert!(outbox.takes_beat() || !writes_message || uses_reserve);

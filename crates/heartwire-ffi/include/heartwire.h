@@ -49,15 +49,15 @@
 // resumed needs less: define HW_NO_RESUME then. `hw_client_init` checks the size.
 #if UINTPTR_MAX > UINT32_MAX
 #ifdef HW_NO_RESUME
-#define HW_CLIENT_SIZE 704
+#define HW_CLIENT_SIZE 592
 #else
-#define HW_CLIENT_SIZE 960
+#define HW_CLIENT_SIZE 832
 #endif
 #else
 #ifdef HW_NO_RESUME
-#define HW_CLIENT_SIZE 608
+#define HW_CLIENT_SIZE 512
 #else
-#define HW_CLIENT_SIZE 864
+#define HW_CLIENT_SIZE 744
 #endif
 #endif
 

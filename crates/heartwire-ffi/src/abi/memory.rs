@@ -8,10 +8,10 @@ use crate::client;
 /// Bytes of a client, besides `rx` and `tx`: with pointers of 64 and of 32 bits, with and without
 /// sessions that can be resumed. The header has them too (`cbindgen.toml`).
 pub const HW_CLIENT_SIZE: usize = match (size_of::<usize>() > 4, cfg!(feature = "resume")) {
-    (true, true) => 960,
-    (true, false) => 704,
-    (false, true) => 864,
-    (false, false) => 608,
+    (true, true) => 832,
+    (true, false) => 592,
+    (false, true) => 744,
+    (false, false) => 512,
 };
 /// The alignment of a client's memory, in bytes.
 pub const HW_CLIENT_ALIGN: usize = 8;

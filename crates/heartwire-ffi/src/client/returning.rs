@@ -14,7 +14,7 @@ use super::{Client, Ending, Phase, Sessions, Settings};
 pub(super) struct Returning {
     wait: Wait,
     attempts: u32,
-    draws: u32,
+    draws: u16,
     link: Link,
     /// Since when the connection works, or when the last one that did has ended.
     at: Instant,
@@ -100,7 +100,7 @@ impl Returning {
 
     fn backoff(&mut self, settings: &Settings<'_>) -> Backoff {
         self.draws = self.draws.wrapping_add(1);
-        settings.backoff(self.draws).after(self.attempts)
+        settings.backoff(self.draws.into()).after(self.attempts)
     }
 
     /// The connection has ended. Only the first reason counts.

@@ -9,7 +9,7 @@ use heartwire_core::v1::{Hello, MAX_AGENT_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN, Offe
 use heartwire_core::{Backoff, FrameLimits, Policy};
 
 use super::time::millis;
-use crate::abi::{Config, Protocol, Status};
+use crate::abi::{Config, Status};
 
 /// Bytes of the longest beat that a client of a protocol sends.
 const V0_BEAT: u8 = 8;
@@ -23,9 +23,17 @@ pub(crate) struct Identity<'m> {
     pub(crate) agent: Option<&'m [u8]>,
 }
 
+/// A [`Protocol`](crate::abi::Protocol) in one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    V1,
+    V0,
+    Raw,
+}
+
 #[derive(Debug)]
 pub(crate) struct Settings<'m> {
-    pub(super) protocol: Protocol,
+    protocol: Spoken,
     answers: bool,
     interval_ms: u32,
     timeout_ms: u32,
@@ -58,19 +66,19 @@ impl<'m> Settings<'m> {
     /// Checks the settings.
     pub(crate) fn new(config: &Config, identity: Identity<'m>) -> Result<Self, Status> {
         let protocol = match config.protocol {
-            0 => Protocol::V1,
-            1 => Protocol::V0,
-            2 => Protocol::Raw,
+            0 => Spoken::V1,
+            1 => Spoken::V0,
+            2 => Spoken::Raw,
             _ => return Err(Status::ERR_ARGUMENT),
         };
-        let is_v1 = protocol == Protocol::V1;
+        let is_v1 = protocol == Spoken::V1;
         let has_identity = identity.name.or(identity.token).or(identity.agent).is_some();
         let asks_for_v1 = config.min_interval_ms > 0
             || config.max_timeout_ms > 0
             || config.grace_ms > 0
             || has_identity;
         let answers = config.echo != 0;
-        if (!is_v1 && asks_for_v1) || (protocol != Protocol::V0 && answers) {
+        if (!is_v1 && asks_for_v1) || (protocol != Spoken::V0 && answers) {
             return Err(Status::ERR_PROTOCOL);
         }
         if config.grace_ms > 0 && !cfg!(feature = "resume") {
@@ -79,7 +87,7 @@ impl<'m> Settings<'m> {
         let settings = Self {
             protocol,
             answers,
-            interval_ms: if protocol == Protocol::Raw { 0 } else { config.interval_ms },
+            interval_ms: if protocol == Spoken::Raw { 0 } else { config.interval_ms },
             timeout_ms: config.timeout_ms,
             min_interval_ms: config.min_interval_ms,
             max_timeout_ms: config.max_timeout_ms,
@@ -116,9 +124,9 @@ impl<'m> Settings<'m> {
     /// As the core has them, for a client with so much memory for what comes.
     pub(super) fn of_core(&self, rx_len: usize) -> heartwire_core::Settings {
         let protocol = match self.protocol {
-            Protocol::V1 => heartwire_core::Protocol::V1,
-            Protocol::V0 => heartwire_core::Protocol::V0,
-            Protocol::Raw => heartwire_core::Protocol::Raw,
+            Spoken::V1 => heartwire_core::Protocol::V1,
+            Spoken::V0 => heartwire_core::Protocol::V0,
+            Spoken::Raw => heartwire_core::Protocol::Raw,
         };
         // They were checked.
         let policy = self.policy().unwrap_or_default();
@@ -145,15 +153,15 @@ impl<'m> Settings<'m> {
     }
 
     pub(super) const fn is_v1(&self) -> bool {
-        matches!(self.protocol, Protocol::V1)
+        matches!(self.protocol, Spoken::V1)
     }
 
     /// Room for a beat that messages leave.
     pub(super) const fn reserve(&self) -> u8 {
         match self.protocol {
-            Protocol::V1 => V1_BEAT,
-            Protocol::V0 => V0_BEAT,
-            Protocol::Raw => 0,
+            Spoken::V1 => V1_BEAT,
+            Spoken::V0 => V0_BEAT,
+            Spoken::Raw => 0,
         }
     }
 

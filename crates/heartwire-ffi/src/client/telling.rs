@@ -18,9 +18,9 @@ const MAX_CREDIT: i64 = 16;
 pub(super) struct News {
     /// 0: the agreed interval.
     promise_ms: u32,
-    promised_ms: u32,
     health: Health,
-    told_health: Health,
+    /// Whether the connection knows both.
+    is_told: bool,
     pace: Bucket,
 }
 
@@ -28,9 +28,8 @@ impl News {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             promise_ms: 0,
-            promised_ms: 0,
             health: Health::Ok,
-            told_health: Health::Ok,
+            is_told: true,
             pace: Bucket::new(MAX_CREDIT, now),
         }
     }
@@ -38,15 +37,16 @@ impl News {
     /// A connection begins. A promise does not outlive the one before.
     pub(super) fn begin(&mut self, now: Instant) {
         let health = self.health;
-        *self = Self { health, told_health: health, ..Self::new(now) };
+        *self = Self { health, ..Self::new(now) };
     }
 
     pub(super) fn health(&self) -> Health {
         self.health
     }
 
-    fn is_told(&self) -> bool {
-        (self.promise_ms, self.health) == (self.promised_ms, self.told_health)
+    fn set(&mut self, promise_ms: u32, health: Health) {
+        self.is_told &= (promise_ms, health) == (self.promise_ms, self.health);
+        (self.promise_ms, self.health) = (promise_ms, health);
     }
 }
 
@@ -67,7 +67,8 @@ impl Client<'_> {
         let wanted = if interval_ms == 0 { agreed } else { wanted };
         let least = contract.min_interval().min(agreed);
         let promised_ms = floor_ms(wanted.min(contract.to_server.max_promise()).max(least));
-        self.news.promise_ms = if interval_ms == 0 { 0 } else { promised_ms };
+        let health = self.news.health;
+        self.news.set(if interval_ms == 0 { 0 } else { promised_ms }, health);
         self.rest();
         Ok(promised_ms)
     }
@@ -77,7 +78,7 @@ impl Client<'_> {
         if !self.settings.is_v1() {
             return Err(Status::ERR_PROTOCOL);
         }
-        self.news.health = health;
+        self.news.set(self.news.promise_ms, health);
         self.rest();
         Ok(())
     }
@@ -85,13 +86,13 @@ impl Client<'_> {
     /// Puts a changed promise or health into the next beat. If they change faster than the server
     /// may be told, only the latest is.
     pub(super) fn tell_news(&mut self, now: Instant) {
-        let Some(connection) = self.connection.as_mut().filter(|_| !self.news.is_told()) else {
+        let Some(connection) = self.connection.as_mut().filter(|_| !self.news.is_told) else {
             return;
         };
         let Some(contract) = connection.contract() else {
             // The first beat will say it.
             connection.set_health(self.news.health);
-            self.news.told_health = self.news.health;
+            self.news.is_told = true;
             return;
         };
         let pace = pace_of(contract);
@@ -105,13 +106,12 @@ impl Client<'_> {
             connection.promise(interval);
         }
         connection.set_health(self.news.health);
-        self.news.promised_ms = self.news.promise_ms;
-        self.news.told_health = self.news.health;
+        self.news.is_told = true;
     }
 
     /// When a change can be told.
     pub(super) fn news_at(&self) -> Option<Instant> {
-        if self.news.is_told() {
+        if self.news.is_told {
             return None;
         }
         let contract = self.connection.as_ref().and_then(Connection::contract);

@@ -228,7 +228,9 @@ impl Client<'_> {
     /// How long to wait before connecting; `None`: forever.
     pub(crate) fn retry_ms(&mut self, now_ms: u64) -> Option<u64> {
         let now = self.awake(now_ms);
-        let wait = self.returning.wait(now);
+        // While there is a connection, its end may be known but no time has begun.
+        let is_idle = self.phase == Phase::Idle;
+        let wait = if is_idle { self.returning.wait(now) } else { Some(Duration::ZERO) };
         self.rest();
         wait.map(|wait| up_ms(wait).into())
     }

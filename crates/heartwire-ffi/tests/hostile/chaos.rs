@@ -141,9 +141,7 @@ fn live(protocol: u32, plan: Vec<Do>) {
             }
             Do::Retry => {
                 let wait = rig.retry_ms();
-                assert!(
-                    wait == 0 || known != Known::Begun || !has_link || rig.poll() == Step::Close
-                );
+                assert!(!has_link || wait == 0, "{wait} ms");
             }
             Do::Promise(ms) => {
                 let mut agreed = 0;

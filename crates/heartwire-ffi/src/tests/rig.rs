@@ -2,7 +2,6 @@
 
 use core::mem::MaybeUninit;
 use core::ptr;
-use std::boxed::Box;
 use std::vec::Vec;
 
 use heartwire_core::Policy;
@@ -19,7 +18,8 @@ const GUARD: usize = 64;
 const GUARDED: u8 = 0xa5;
 
 pub(super) struct Rig {
-    memory: Box<[u64]>,
+    /// Not a box: taking the pointer once more would end the one before.
+    memory: Vec<u64>,
     rx: Vec<u8>,
     tx: Vec<u8>,
     name: Vec<u8>,
@@ -81,7 +81,7 @@ impl Rig {
         let words = (HW_CLIENT_SIZE + 2 * GUARD) / 8;
         let pattern = u64::from_ne_bytes([GUARDED; 8]);
         let mut rig = Self {
-            memory: std::vec![pattern; words].into(),
+            memory: std::vec![pattern; words],
             rx: std::vec![0xee; or(config.rx_len, 600)],
             tx: std::vec![0xee; or(config.tx_len, 600)],
             name: b"pump-7".to_vec(),

@@ -143,9 +143,9 @@ static bool write_out(struct heartwire_task *t) {
     const uint8_t *bytes;
     size_t len;
     bool has_written = false;
-    while (!t->has_ended && hw_client_output(t->hw, &bytes, &len) == HW_OK && len > 0) {
+    while (!t->cannot_write && hw_client_output(t->hw, &bytes, &len) == HW_OK && len > 0) {
         int sent = net_send(t->net, bytes, len);
-        if (sent == NET_ENDED) t->has_ended = true;
+        if (sent == NET_ENDED) t->cannot_write = true; /* a BYE may wait to be read */
         if (sent <= 0) break;
         hw_client_written(t->hw, now(t), (size_t)sent);
         has_written = true;
@@ -179,7 +179,7 @@ static void talk(struct heartwire_task *t) {
             hw_client_read_done(t->hw, now(t), has_more);
             break;
         case HW_STEP_WRITE:
-            if (!write_out(t)) wait(t, NET_SEND);
+            if (!write_out(t)) wait(t, t->cannot_write ? 0 : NET_SEND);
             break;
         case HW_STEP_CLOSE:
             take_events(t); /* a verdict among them */
@@ -230,7 +230,7 @@ void heartwire_task(void *task) {
     struct heartwire_task *t = task;
     start_client(t);
     for (;;) {
-        t->has_ended = t->is_dead = false;
+        t->has_ended = t->cannot_write = t->is_dead = false;
         t->net = net_connect(t->host, t->port, CONNECT_TIMEOUT_MS);
         if (t->net != NET_ENDED) {
             talk(t);

@@ -36,8 +36,9 @@ struct heartwire_task {
 
     /* The task's own. */
     int net;
-    bool has_ended; /* the sockets have: nothing more comes */
-    bool is_dead;   /* there was a verdict */
+    bool has_ended;    /* the sockets have: nothing more comes */
+    bool cannot_write; /* they take nothing more; what has come is read still */
+    bool is_dead;      /* there was a verdict */
     hw_clock clock;
     hw_client *hw;
     hw_client_memory memory;

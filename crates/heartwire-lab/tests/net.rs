@@ -91,7 +91,11 @@ fn the_leftovers_of_a_killed_run_are_removed_and_nothing_else() {
     }
     let sleep = ["netns", "exec", &leftover, "sleep", "600"];
     let mut sleeper = Process::spawn(Command::new("ip").args(sleep));
-    wait_until("it sleeps", || !ip(&["netns", "pids", &leftover]).stdout.is_empty());
+    // Another test's run may remove it before this one does.
+    wait_until("it sleeps", || {
+        let is_removed = !namespaces().contains(&leftover);
+        is_removed || !ip(&["netns", "pids", &leftover]).stdout.is_empty()
+    });
 
     let ran = run(&ONE_CELL);
     let namespaces = namespaces();

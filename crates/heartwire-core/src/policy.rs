@@ -376,6 +376,7 @@ impl Millis {
         self.0.get()
     }
 
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(crate) fn duration(self) -> Duration {
         Duration::from_millis(u64::from(self.0.get()))
     }

@@ -29,6 +29,7 @@ impl Clock {
     }
 
     /// The latest time so far.
+    #[cfg_attr(target_os = "none", inline(never))]
     pub(super) fn latest(&self) -> Instant {
         self.latest
     }
@@ -42,16 +43,19 @@ impl Clock {
     }
 }
 
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn millis(ms: u32) -> Duration {
     Duration::from_millis(ms.into())
 }
 
 /// The first millisecond that is not before a time.
+#[cfg_attr(target_os = "none", inline(never))]
 pub(super) fn ceil_ms(at: Instant) -> u64 {
     at.as_nanos().div_ceil(NANOS_PER_MS)
 }
 
 /// A duration in whole milliseconds, rounded down; `u32::MAX` if it is longer.
+#[cfg_attr(target_os = "none", inline(never))]
 pub(crate) fn floor_ms(duration: Duration) -> u32 {
     let ms = duration.as_secs().saturating_mul(1_000);
     u32::try_from(ms.saturating_add(duration.subsec_millis().into())).unwrap_or(u32::MAX)

@@ -207,3 +207,17 @@ fn a_bye_that_rejects_a_resume_may_leave_the_session() {
         assert_eq!(comes_back(&mut rig).is_some(), stays, "{code:?}");
     }
 }
+
+#[test]
+fn a_message_that_was_handed_over_before_the_end_is_taken_over_on_the_next_connection() {
+    let mut rig = welcomed();
+    rig.feed_all(&data(b"one"));
+    assert_eq!(rig.event(), Some(Told::Data(b"one".to_vec())));
+    rig.disconnected();
+    assert_eq!(rig.connected(), Status::OK);
+    rig.written.clear();
+    rig.write_all();
+    is_welcomed(&mut rig, 2);
+    rig.write_all();
+    assert_eq!(rig.frames()[0].1[32..], position(1, 11));
+}

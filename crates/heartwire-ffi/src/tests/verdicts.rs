@@ -189,3 +189,20 @@ fn without_a_timeout_there_is_no_verdict() {
     assert!(rig.kinds().iter().all(|&kind| kind == Kind::Heart));
     assert_eq!(rig.send(b"still here"), Status::OK);
 }
+
+#[test]
+fn bytes_that_had_no_room_keep_the_server_alive_until_they_have() {
+    let mut rig = Rig::welcomed(1, |config| config.rx_len = 528);
+    let many = [data(&[1; 400]), data(&[2; 400])].concat();
+    let taken = rig.feed(&many);
+    for _ in 0..10 {
+        rig.now = rig.now.max(rig.deadline());
+        if rig.poll() == Step::Read {
+            assert_ne!(rig.read_done(false), Step::Close);
+        }
+        rig.write_all();
+    }
+    assert_eq!(rig.events(), [Told::Data(vec![1; 400])]);
+    rig.feed_all(&many[taken..]);
+    assert_eq!(rig.events(), [Told::Data(vec![2; 400])]);
+}

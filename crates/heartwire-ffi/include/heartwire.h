@@ -334,7 +334,7 @@ typedef struct {
     // Bytes of `rx`.
     size_t rx_len;
     // Memory for what waits to be written, at least `HW_MIN_TX` bytes, and on v1 room for the
-    // HELLO, which has the name, the token, and at most 160 bytes more.
+    // HELLO, which has the name, the token, and at most 180 bytes more, or 300 with `grace_ms`.
     uint8_t *tx;
     // Bytes of `tx`.
     size_t tx_len;

@@ -72,7 +72,7 @@ pub struct Config {
     /// Bytes of `rx`.
     pub rx_len: usize,
     /// Memory for what waits to be written, at least `HW_MIN_TX` bytes, and on v1 room for the
-    /// HELLO, which has the name, the token, and at most 160 bytes more.
+    /// HELLO, which has the name, the token, and at most 180 bytes more, or 300 with `grace_ms`.
     pub tx: *mut u8,
     /// Bytes of `tx`.
     pub tx_len: usize,

@@ -181,3 +181,26 @@ fn calls_that_a_protocol_does_not_have_say_so() {
         assert_eq!(rig.set_health(0), Status::ERR_PROTOCOL);
     }
 }
+
+/// As the header says of `tx`.
+#[test]
+fn the_room_for_the_longest_hello_is_as_told() {
+    let (name, agent) = ([b'n'; 255], [b'a'; 64]);
+    for (grace_ms, more) in [(0, 180), (u32::MAX, 300)] {
+        let mut config = config(Protocol::V1);
+        (config.interval_ms, config.timeout_ms) = (2_000_000_000, u32::MAX);
+        (config.min_interval_ms, config.max_timeout_ms) = (2_000_000_000, u32::MAX);
+        (config.name, config.name_len) = (name.as_ptr().cast(), name.len());
+        (config.token, config.token_len) = (name.as_ptr(), name.len());
+        (config.agent, config.agent_len) = (agent.as_ptr().cast(), agent.len());
+        (config.seed, config.grace_ms) = (u64::MAX, grace_ms);
+        config.rx_len = 70_000;
+        if grace_ms > 0 && !cfg!(feature = "resume") {
+            continue;
+        }
+        config.tx_len = 2 * name.len() + more;
+        assert_eq!(Rig::of(config).map(drop), Ok(()), "{more}");
+        config.tx_len -= 40;
+        assert_eq!(Rig::of(config).map(drop), Err(Status::ERR_SIZE), "{more}");
+    }
+}

@@ -69,7 +69,7 @@ fn programs_find_the_installed_library() {
     let profile = if profile == "debug" { "dev" } else { profile };
     run(Command::new("make")
         .current_dir(root)
-        .args(["-s", "install"])
+        .args(["-s", "build", "install"])
         .arg(format!("PROFILE={profile}"))
         .arg(format!("CARGO={}", env!("CARGO")))
         .arg(format!("TARGET_DIR={}", built.parent().unwrap().display()))

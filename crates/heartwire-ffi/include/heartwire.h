@@ -544,7 +544,8 @@ hw_status hw_client_feed(hw_client *client,
 // Takes the next event, of kind `HW_EVENT_NONE` if there is none. Call it until then whenever
 // bytes were fed, and when `hw_client_poll` says `HW_STEP_CLOSE`. What an event points to stays
 // until the next call of this or of `hw_client_feed`. In a session that can be resumed, a message
-// counts as taken over by the application when this is called the next time.
+// counts as taken over by the application when this is called the next time, or
+// `hw_client_close`, or `hw_client_connected`.
 hw_status hw_client_event(hw_client *client,
                           uint64_t now_ms,
                           hw_event *event);
@@ -582,7 +583,7 @@ hw_status hw_client_written(hw_client *client, uint64_t now_ms, size_t len);
 // Queues a message, whole or not at all; on `HW_PROTOCOL_RAW` the bytes as they are. It is copied.
 // `HW_OK` means that it is queued, not that it has arrived.
 //
-// `HW_ERR_STATE`: not connected, or on v1 not welcomed yet. `HW_ERR_ROOM`: not now.
+// `HW_ERR_STATE`: not connected, closing, or on v1 not welcomed yet. `HW_ERR_ROOM`: not now.
 // `HW_ERR_TOO_LONG`: never. `HW_ERR_PROTOCOL`: not in a session that can be resumed.
 hw_status hw_client_send(hw_client *client,
                          uint64_t now_ms,
@@ -593,12 +594,14 @@ hw_status hw_client_send(hw_client *client,
 size_t hw_client_send_room(const hw_client *client);
 
 // Promises the server a beat every `interval_ms` from now on: longer before the device sleeps,
-// shorter when it is back. The server's timeout follows. What the contract allows goes to
+// shorter when it is back; 0: as agreed. The server's timeout follows. What the contract allows goes to
 // `agreed_ms`, which may be null. Changes that follow too fast on each other are told together.
 // Ends with the connection.
 //
 // `HW_ERR_PROTOCOL`: not v1. `HW_ERR_STATE`: not welcomed yet, or this client sends no beats.
-hw_status hw_client_promise(hw_client *client, uint32_t interval_ms, uint32_t *agreed_ms);
+hw_status hw_client_promise(hw_client *client,
+                            uint32_t interval_ms,
+                            uint32_t *agreed_ms);
 
 // The health that the beats report from now on, on this connection and the next ones. A change
 // makes a beat due at once. `HW_ERR_PROTOCOL`: not v1.
@@ -608,7 +611,7 @@ hw_status hw_client_set_health(hw_client *client, hw_health health);
 // `HW_STEP_CLOSE` then, or when the socket has taken nothing for 3 s. Close gently: shut down the
 // sending half, then read and drop what comes until the server has closed too, for 1 s at most.
 //
-// `HW_ERR_STATE`: there is no connection. `HW_ERR_ROOM`: not now.
+// `HW_ERR_STATE`: there is no connection, or it has ended or is closing. `HW_ERR_ROOM`: not now.
 hw_status hw_client_close(hw_client *client,
                           uint64_t now_ms);
 
@@ -619,8 +622,8 @@ hw_status hw_client_disconnected(hw_client *client,
 
 // How long to wait from `now_ms` on before connecting again, in milliseconds: 0 for the first
 // attempt, then random and growing, or what the server asked for. `HW_NEVER`: the server said that
-// it would refuse this client again. It is drawn once for each attempt, and called again it says
-// what is left. 0 while there is a connection.
+// it would refuse this client again, or the client was not initialised. It is drawn once for each
+// attempt, and called again it says what is left. 0 while there is a connection.
 uint64_t hw_client_retry_ms(hw_client *client,
                             uint64_t now_ms);
 

@@ -8,7 +8,6 @@ use heartwire_core::Policy;
 use heartwire_core::v1::{Contract, Offer, Terms, Welcome};
 use heartwire_ffi::abi::*;
 
-/// An event, with what it points to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Dead {
     pub(crate) silence_ms: u32,
@@ -16,6 +15,7 @@ pub(crate) struct Dead {
     pub(crate) latest_ms: u32,
 }
 
+/// An event, with what it points to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Got {
     Welcome,

@@ -8,7 +8,7 @@ use heartwire_core::{Instant, Pause};
 use super::{Client, Phase};
 use crate::abi::Step;
 
-/// Maximum number of reads in a row before a verdict: a flood does not delay it without end.
+/// Maximum number of reads in a row that delay a verdict: a flood does not delay it without end.
 const MAX_READS: u8 = 64;
 
 /// How long the socket may take nothing of what is written before the connection is closed.
@@ -30,6 +30,7 @@ impl Client<'_> {
         let found = if self.inbox.has_refused() {
             Found::NoRoom(now)
         } else if more && self.reads < MAX_READS {
+            self.reads += 1;
             Found::More
         } else {
             Found::All
@@ -86,7 +87,6 @@ impl Client<'_> {
             match next {
                 Next::ReadFirst(_) => {
                     (self.must_read, self.asked_at) = (true, now);
-                    self.reads = self.reads.saturating_add(1);
                     return Step::Read;
                 }
                 Next::Write(beat) => {

@@ -312,8 +312,8 @@ typedef struct {
     uint32_t frame_timeout_ms;
     // How coarse the clock is: the time that is passed was right at most so long ago. 0: 1 ms.
     uint32_t clock_step_ms;
-    // How late `hw_client_poll` is called at most, after its deadline. 0: 100 ms. Verdicts are
-    // never early because of it; they say in their bound that they may be so late.
+    // How late `hw_client_poll` is called at most, after its deadline; 65,535 at most. 0: 100 ms.
+    // Verdicts are never early because of it; they say in their bound that they may be so late.
     uint32_t tick_ms;
     // v1: the client's name, UTF-8, at most 255 bytes; null: it has none.
     const char *name;

@@ -50,8 +50,8 @@ pub struct Config {
     pub frame_timeout_ms: u32,
     /// How coarse the clock is: the time that is passed was right at most so long ago. 0: 1 ms.
     pub clock_step_ms: u32,
-    /// How late `hw_client_poll` is called at most, after its deadline. 0: 100 ms. Verdicts are
-    /// never early because of it; they say in their bound that they may be so late.
+    /// How late `hw_client_poll` is called at most, after its deadline; 65,535 at most. 0: 100 ms.
+    /// Verdicts are never early because of it; they say in their bound that they may be so late.
     pub tick_ms: u32,
     /// v1: the client's name, UTF-8, at most 255 bytes; null: it has none.
     pub name: *const c_char,

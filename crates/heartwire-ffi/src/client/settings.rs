@@ -104,7 +104,8 @@ impl<'m> Settings<'m> {
             token: some(identity.token, MAX_TOKEN_LEN)?,
             agent: text(identity.agent, MAX_AGENT_LEN)?,
         };
-        if settings.policy().is_none() {
+        // The core counts no longer ticks.
+        if settings.policy().is_none() || settings.tick_ms > u16::MAX.into() {
             return Err(Status::ERR_ARGUMENT);
         }
         Ok(settings)

@@ -8,10 +8,11 @@ type Change = fn(&mut Config);
 
 #[test]
 fn settings_out_of_range_are_refused() {
-    let cases: [(Status, Protocol, Change); 17] = [
+    let cases: [(Status, Protocol, Change); 18] = [
         (Status::ERR_ARGUMENT, Protocol::V1, |config| config.protocol = 3),
         (Status::ERR_ARGUMENT, Protocol::V1, |config| config.timeout_ms = 19_999),
         (Status::ERR_ARGUMENT, Protocol::V0, |config| config.echo = 1),
+        (Status::ERR_ARGUMENT, Protocol::V1, |config| config.tick_ms = 65_536),
         (Status::ERR_ARGUMENT, Protocol::V1, |config| config.name_len = 0),
         (Status::ERR_ARGUMENT, Protocol::V1, |config| {
             (config.name, config.name_len) = (b"\xff".as_ptr().cast(), 1);

@@ -594,14 +594,12 @@ hw_status hw_client_send(hw_client *client,
 size_t hw_client_send_room(const hw_client *client);
 
 // Promises the server a beat every `interval_ms` from now on: longer before the device sleeps,
-// shorter when it is back; 0: as agreed. The server's timeout follows. What the contract allows goes to
-// `agreed_ms`, which may be null. Changes that follow too fast on each other are told together.
-// Ends with the connection.
+// shorter when it is back; 0: as agreed. The server's timeout follows. What the contract allows
+// goes to `agreed_ms`, which may be null. Changes that follow too fast on each other are told
+// together. Ends with the connection.
 //
 // `HW_ERR_PROTOCOL`: not v1. `HW_ERR_STATE`: not welcomed yet, or this client sends no beats.
-hw_status hw_client_promise(hw_client *client,
-                            uint32_t interval_ms,
-                            uint32_t *agreed_ms);
+hw_status hw_client_promise(hw_client *client, uint32_t interval_ms, uint32_t *agreed_ms);
 
 // The health that the beats report from now on, on this connection and the next ones. A change
 // makes a beat due at once. `HW_ERR_PROTOCOL`: not v1.

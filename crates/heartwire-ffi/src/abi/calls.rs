@@ -172,9 +172,9 @@ pub unsafe extern "C" fn hw_client_send_room(client: *const Client) -> usize {
 }
 
 /// Promises the server a beat every `interval_ms` from now on: longer before the device sleeps,
-/// shorter when it is back; 0: as agreed. The server's timeout follows. What the contract allows goes to
-/// `agreed_ms`, which may be null. Changes that follow too fast on each other are told together.
-/// Ends with the connection.
+/// shorter when it is back; 0: as agreed. The server's timeout follows. What the contract allows
+/// goes to `agreed_ms`, which may be null. Changes that follow too fast on each other are told
+/// together. Ends with the connection.
 ///
 /// `HW_ERR_PROTOCOL`: not v1. `HW_ERR_STATE`: not welcomed yet, or this client sends no beats.
 #[unsafe(no_mangle)]

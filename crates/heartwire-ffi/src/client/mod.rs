@@ -46,7 +46,7 @@ pub(crate) struct Client<'m> {
     ending: Option<Ending>,
     /// Whether there is, or was, such an event.
     is_end_known: bool,
-    /// Whether a read of the socket is demanded, as of `asked_at`, and how many left bytes in a row.
+    /// Whether a read of the socket is demanded, as of `asked_at`, and how many left bytes there.
     must_read: bool,
     reads: u8,
     /// When the caller has to be awake at the latest, and when it last was that late.

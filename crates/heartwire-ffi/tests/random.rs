@@ -1,4 +1,6 @@
 //! Random programs in C: those of the fuzz target, drawn here without a fuzzer.
+// Some of them ask for such sessions.
+#![cfg(feature = "resume")]
 #![allow(
     clippy::as_conversions,
     clippy::expect_used,

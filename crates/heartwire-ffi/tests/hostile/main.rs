@@ -3,7 +3,6 @@
 #![expect(unsafe_code, reason = "these are the calls of C")]
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"

@@ -52,7 +52,7 @@ struct Log {
 
 impl Log {
     fn at(&self, position: Position) -> usize {
-        self.positions.iter().position(|&other| other == position).expect("a frame ends there")
+        self.positions.iter().position(|&other| other == position).unwrap()
     }
 
     /// Everything that may be sent behind this many messages.

@@ -530,9 +530,10 @@ hw_status hw_client_init(void *memory,
 // `HW_ERR_STATE`: there is a connection; call `hw_client_disconnected` first.
 hw_status hw_client_connected(hw_client *client, uint64_t now_ms);
 
-// These bytes came, as of `now_ms`. How many there was room for goes to `taken`. If there are
-// fewer than `len`, take the events, then feed the rest; do not read on before that. After the end
-// of a connection all bytes are taken and dropped.
+// These bytes came, as of `now_ms`, which was read after they did. They lie outside of `rx`. How
+// many there was room for goes to `taken`. If there are fewer than `len`, take the events, then
+// feed the rest; do not read on before that. After the end of a connection all bytes are taken and
+// dropped.
 //
 // `HW_ERR_STATE`: there is no connection.
 hw_status hw_client_feed(hw_client *client,

@@ -36,9 +36,10 @@ pub unsafe extern "C" fn hw_client_connected(client: *mut Client, now_ms: u64) -
     status(unsafe { client_mut(client) }.and_then(|client| client.connected(now_ms)))
 }
 
-/// These bytes came, as of `now_ms`. How many there was room for goes to `taken`. If there are
-/// fewer than `len`, take the events, then feed the rest; do not read on before that. After the end
-/// of a connection all bytes are taken and dropped.
+/// These bytes came, as of `now_ms`, which was read after they did. They lie outside of `rx`. How
+/// many there was room for goes to `taken`. If there are fewer than `len`, take the events, then
+/// feed the rest; do not read on before that. After the end of a connection all bytes are taken and
+/// dropped.
 ///
 /// `HW_ERR_STATE`: there is no connection.
 #[unsafe(no_mangle)]

@@ -2,9 +2,10 @@
 //!
 //! # Safety
 //!
-//! A client that is not null points to `HW_CLIENT_SIZE` bytes that nothing else uses meanwhile. A
-//! length is that of what its pointer points to. Any other pointer is null, or points to what its
-//! type says. What a client was initialised with stays as long as the client is used.
+//! A client that is not null points to `HW_CLIENT_SIZE` bytes, whatever is in them, that nothing
+//! else uses meanwhile. A length is that of what its pointer points to. Any other pointer is null,
+//! or points to what its type says. What a client was initialised with stays as long as the client
+//! is used.
 #![expect(clippy::missing_safety_doc, reason = "it is the same for all, and stands above")]
 #![expect(unsafe_code, reason = "C passes pointers")]
 

@@ -146,15 +146,18 @@ static struct {
 } held;
 
 /* Feeds the library what the modem has received; returns how many bytes it took. */
-static size_t read_modem(uint64_t now_ms)
+static size_t read_modem(void)
 {
     size_t taken, all = 0;
+    uint64_t now_ms;
 
     do {
         if (held.at == held.len) {
             held.at = 0;
             held.len = modem_read(held.bytes, sizeof held.bytes);
         }
+        /* Read anew, and behind the bytes: one must not seem to be older than it is. */
+        now_ms = clock_ms();
         taken = 0;
         hw_client_feed(client, now_ms, held.bytes + held.at, held.len - held.at, &taken);
         held.at += taken;
@@ -236,8 +239,8 @@ int main(void)
             }
             break;
         case HW_STEP_READ:
-            read_modem(now_ms);
-            hw_client_read_done(client, now_ms, held.at < held.len);
+            read_modem();
+            hw_client_read_done(client, clock_ms(), held.at < held.len);
             break;
         case HW_STEP_WRITE:
             write_modem(now_ms);
@@ -246,7 +249,7 @@ int main(void)
                 break;
             /* fall through */
         case HW_STEP_SLEEP:
-            if (read_modem(now_ms) == 0)
+            if (read_modem() == 0)
                 sleep_until(hw_client_deadline(client));
             break;
         case HW_STEP_CLOSE:

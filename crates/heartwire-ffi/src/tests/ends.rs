@@ -51,17 +51,29 @@ fn clients_without_a_bye_leave_too() {
 }
 
 #[test]
-fn a_bye_needs_room() {
+fn a_bye_has_room_behind_messages_that_take_all_of_theirs() {
     let mut rig = Rig::welcomed(1, |config| config.tx_len = 400);
     // The first beat waits, and the message takes all that it may.
     let room = rig.send_room();
     assert_eq!(rig.send(&vec![1; room]), Status::OK);
-    let closed = rig.close();
-    assert!(matches!(closed, Status::OK | Status::ERR_ROOM));
-    if closed == Status::ERR_ROOM {
-        rig.write_all();
-        assert_eq!(rig.close(), Status::OK);
-    }
+    assert_eq!(rig.send_room(), 0);
+    assert_eq!(rig.close(), Status::OK);
+    rig.write_all();
+    assert_eq!(rig.kinds(), [Kind::Heart, Kind::Data, Kind::Bye]);
+}
+
+#[test]
+fn a_bye_waits_for_a_pad_that_is_longer_than_the_memory() {
+    let mut rig = Rig::welcomed(2_000, |config| config.tx_len = 400);
+    rig.settle();
+    rig.written.clear();
+    assert_eq!(rig.send(b"last"), Status::OK);
+    assert_eq!(rig.poll(), Step::Write);
+    assert_eq!(rig.close(), Status::ERR_ROOM);
+    rig.write_all();
+    assert_eq!(rig.close(), Status::OK);
+    rig.write_all();
+    assert_eq!(rig.kinds(), [Kind::Data, Kind::Pad, Kind::Bye]);
 }
 
 #[test]

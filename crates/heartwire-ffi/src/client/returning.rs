@@ -205,7 +205,7 @@ impl Client<'_> {
         // Other grease on each connection.
         let grease = self.settings.seed ^ now.as_nanos();
         // It was found to have room when the client was made.
-        let _ = self.outbox.push_opening(|room| encode(&hello, room, Some(grease)));
+        let _ = self.outbox.push_opening(|room| encode(&hello, room, grease));
     }
 
     /// The transport has ended, or could not be made.
@@ -237,7 +237,6 @@ impl Client<'_> {
 }
 
 /// Encodes a HELLO, with grease if it has room. `None`: the HELLO itself has none.
-pub(super) fn encode(hello: &Hello<'_>, room: &mut [u8], grease: Option<u64>) -> Option<usize> {
-    let greased = grease.and_then(|seed| hello.encode_greased_to(seed, room));
-    greased.or_else(|| hello.encode_to(room))
+fn encode(hello: &Hello<'_>, room: &mut [u8], grease: u64) -> Option<usize> {
+    hello.encode_greased_to(grease, room).or_else(|| hello.encode_to(room))
 }

@@ -59,6 +59,10 @@
 //!   80 bytes smaller.
 
 #![no_std]
+#![cfg_attr(
+    not(feature = "alloc"),
+    allow(rustdoc::broken_intra_doc_links, reason = "some lead to what only that feature has")
+)]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(feature = "alloc"),

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
-use heartwire_testkit::PATIENCE;
+use heartwire_testkit::{PATIENCE, wait_until};
 use rustix::process::Signal;
 
 use super::{
@@ -163,9 +163,9 @@ fn tunnel_exit_code_tells_how_the_one_connection_ended() {
     let (near, mut at_service) = open(&[]);
     let Piped { mut sidecar, output, .. } = near;
     drop(output);
-    at_service.write_all(b"to a closed pipe").unwrap();
+    // More than once: a process that another test starts just now has the pipe's end for a moment.
+    wait_until("the service is reset", || at_service.write_all(b"to a closed pipe").is_err());
     assert_eq!(sidecar.process.exit_code(), Some(8));
-    expect_reset(&at_service);
 
     let (mut near, _at_service) = open(&[]);
     drop(far);

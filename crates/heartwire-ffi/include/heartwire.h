@@ -73,7 +73,7 @@
 // A time that never comes.
 #define HW_NEVER UINT64_MAX
 
-// What a call answers. Where it is not `HW_OK`, the call has changed nothing.
+// What a call answers. Where it is not `HW_OK`, the call has changed nothing of the client.
 enum hw_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t

@@ -1,6 +1,6 @@
 //! What a call answers.
 
-/// What a call answers. Where it is not `HW_OK`, the call has changed nothing.
+/// What a call answers. Where it is not `HW_OK`, the call has changed nothing of the client.
 #[expect(non_camel_case_types, reason = "the names in C")]
 #[expect(clippy::exhaustive_enums, reason = "C knows each number")]
 /// cbindgen:rename-all=prefix:HW_

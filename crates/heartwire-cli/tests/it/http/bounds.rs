@@ -132,7 +132,7 @@ fn thousands_at_once_are_answered_or_closed_and_no_session_suffers() {
             .collect();
         // However the test ends, so does the peer's beating.
         let _over = SetOnDrop(&is_over);
-        // Whoever asks may be the oldest of too many and be closed, but not each time.
+        // This one may be the oldest of too many connections and be closed, but not each time.
         let start = Instant::now();
         let livez = iter::repeat_with(|| web.try_raw(get("/livez")))
             .find(|answer| answer.starts_with("HTTP/1.1 200 ") || start.elapsed() > PATIENCE);

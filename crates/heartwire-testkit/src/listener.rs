@@ -1,8 +1,9 @@
 //! A server that a test plays by hand.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU16, Ordering};
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
 
 use heartwire::client::ClientConfig;
 use socket2::SockRef;
@@ -47,13 +48,17 @@ impl Listener {
 
 /// An address to listen on again and again, for a test that must know it beforehand. Its port is
 /// below the range for outgoing connections, so that none of them takes it meanwhile.
+///
+/// Nothing is bound to find out whether it is free: a process that another test starts in that
+/// moment would hold the socket for a while, and the port with it.
 pub fn lasting_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % 10_000).unwrap();
     loop {
         let port = 12_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap();
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpStream::connect(addr).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+            return addr;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use heartwire::server::{Protocols, Server, ServerConfig, ServerError, SessionId};
-use heartwire_testkit::{BEAT, Peer, ServerRig, ms, timeout};
+use heartwire_testkit::{BEAT, Peer, ServerRig, lasting_address, ms, timeout, wait_until};
 use socket2::{Domain, Socket, Type};
 
 use super::{config, listening};
@@ -103,13 +103,11 @@ fn a_second_server_on_the_same_port_is_refused_and_told_why() {
 fn an_address_that_another_program_has_is_refused_and_leaves_none_taken() {
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let taken = other.local_addr().unwrap();
-    let free = {
-        let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        probe.local_addr().unwrap()
-    };
+    let free = lasting_address();
     expect_refused(listening(&taken.to_string()).threads(1), taken);
     expect_refused(listening(&free.to_string()).also_listen(taken).threads(2), taken);
-    drop(TcpListener::bind(free).expect("it is free again"));
+    // A process that another test starts meanwhile holds the socket until it runs its program.
+    wait_until("it is free again", || TcpListener::bind(free).is_ok());
 }
 
 #[test]

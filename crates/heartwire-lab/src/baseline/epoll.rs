@@ -2,7 +2,8 @@
 //! else.
 //!
 //! It reads beats and forgets them. It has *no liveness*: a silent client is never closed.
-//! `heartwire-lab bench --compare` measures what liveness costs on top of it.
+//! `heartwire-lab bench --compare` measures what liveness costs on top of it. One that
+//! answers sends back what each `recv` has read, with one `send`.
 //!
 //! Edge-triggered, because a level-triggered epoll looks at every socket once more after it was
 //! read. That took about an eighth more CPU for each beat when beats came in bursts; one by one,
@@ -13,11 +14,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, accept_with, recv};
+use rustix::net::{RecvFlags, SendFlags, accept_with, recv, send};
 
 use super::{FLAGS, LISTENER, listen_on};
 
-pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
+pub(super) fn run(addr: SocketAddr, answers: bool) -> anyhow::Result<()> {
     let (listener, poll) = listen_on(addr)?;
     // By descriptor: 4 bytes for each connection, and nothing more.
     let mut connections: Vec<Option<OwnedFd>> = Vec::new();
@@ -49,10 +50,25 @@ pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
             {
                 // A beat is far shorter than the buffer, so one read empties the socket.
                 match recv(&*connection, &mut buffer, RecvFlags::empty()) {
-                    Ok((_, 1..)) | Err(Errno::AGAIN | Errno::INTR) => {}
-                    Ok((_, 0)) | Err(_) => *slot = None,
+                    Ok((len @ 1.., _)) => {
+                        let beat = buffer.get(..len).unwrap_or_default();
+                        if answers && !answer(connection, beat) {
+                            *slot = None;
+                        }
+                    }
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    Ok((0, _)) | Err(_) => *slot = None,
                 }
             }
         }
+    }
+}
+
+/// Sends a beat back; false if the connection has ended.
+fn answer(connection: &OwnedFd, beat: &[u8]) -> bool {
+    match send(connection, beat, SendFlags::NOSIGNAL) {
+        // A client that does not read its answers gets no more of them.
+        Ok(_) | Err(Errno::AGAIN | Errno::INTR) => true,
+        Err(_) => false,
     }
 }

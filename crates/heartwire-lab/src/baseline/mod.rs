@@ -38,6 +38,8 @@ pub struct Args {
 pub(crate) enum Baseline {
     /// One thread, one epoll, one `recv` for each wake-up, and no liveness.
     Epoll,
+    /// The same, and one `send` for each `recv`.
+    Answer,
     /// A tokio task and a timeout for each connection.
     Tokio,
     /// A map from connection to missed beats, which is swept.
@@ -49,6 +51,7 @@ impl Baseline {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Epoll => "epoll",
+            Self::Answer => "answer",
             Self::Tokio => "tokio",
             Self::Sweep => "sweep",
         }
@@ -82,7 +85,8 @@ fn listen_on(addr: SocketAddr) -> anyhow::Result<(OwnedFd, OwnedFd)> {
 /// When a system call fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.baseline {
-        Baseline::Epoll => epoll::run(args.listen),
+        Baseline::Epoll => epoll::run(args.listen, false),
+        Baseline::Answer => epoll::run(args.listen, true),
         Baseline::Tokio => tokio::run(args.listen, args.timeout),
         Baseline::Sweep => sweep::run(args.listen, args.timeout),
     }

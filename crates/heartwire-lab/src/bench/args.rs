@@ -82,6 +82,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["server", "compare"])]
     pub(super) both: bool,
 
+    /// The server answers each beat (protocol v0).
+    #[arg(long, conflicts_with_all = ["server", "compare", "pairs", "both", "resume"])]
+    pub(super) echo: bool,
+
     /// Sessions that can be resumed (protocol v1).
     #[arg(long, conflicts_with_all = ["server", "compare", "pairs"])]
     pub(super) resume: bool,

@@ -15,25 +15,30 @@ use crate::local::program;
 use crate::output;
 use crate::process::machine;
 
-/// The first one is the reference.
-fn contenders(shards: u16) -> [Contender; 10] {
+/// The first one that answers, and the first one that does not, are the references.
+fn contenders(shards: u16) -> [Contender; 13] {
     let own = |coalesce, protocol, both| Own {
         shards: Some(shards),
         coalesce,
         protocol,
         both,
+        echo: false,
         tls: false,
         resume: false,
     };
     let plain = |coalesce, protocol, both| Contender::Own(own(coalesce, protocol, both));
+    let echo = Contender::Own(Own { echo: true, ..own(None, Protocol::V0, false) });
     let tls = |protocol| Contender::Own(Own { tls: true, ..own(None, protocol, false) });
     [
         Contender::Baseline(Baseline::Epoll),
+        Contender::Baseline(Baseline::Answer),
         Contender::Baseline(Baseline::Tokio),
         Contender::Baseline(Baseline::Sweep),
         plain(Some(0), Protocol::V0, false),
         plain(None, Protocol::V0, false),
         plain(Some(5), Protocol::V0, false),
+        plain(Some(16), Protocol::V0, false),
+        echo,
         tls(Protocol::V0),
         plain(None, Protocol::V1, false),
         plain(None, Protocol::V1, true),
@@ -48,6 +53,7 @@ fn pair(args: &Args, shards: u16) -> [Contender; 2] {
         coalesce: args.coalesce,
         protocol: Protocol::V1,
         both: args.both,
+        echo: false,
         tls: args.tls,
         resume,
     };
@@ -101,9 +107,10 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
     format!(
         "{} connections, a beat of 8 bytes (40 on protocol v1, 56 where a session can be resumed) \
-         every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. Baselines have one thread for \
-         all connections; heartwire has {threads} (`--threads {shards}`), and prints its verdicts \
-         as JSON besides. {}, {}.",
+         every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. A ratio is to the bare loop \
+         that does the same: the one that answers, where a server answers or sends beats itself. \
+         Baselines have one thread for all connections; heartwire has {threads} (`--threads \
+         {shards}`), and prints its verdicts as JSON besides. {}, {}.",
         plan.connections,
         plan.interval,
         plan.time,
@@ -113,22 +120,25 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     )
 }
 
-/// The table. Ratios are against its first row.
+/// The table. Ratios are against the first row that does the same: that answers, or does not.
 fn render(reports: &[Report], foot: &str) -> String {
     let mut text = String::from(
-        "| server | CPU per beat (user + system) | ratio | wake-ups per beat | memory per \
-         connection | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms after \
-         the timeout: p50 / p99.9 / max | closed, as the clients saw it | early | false |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| server | answers | CPU per beat (user + system) | ratio | wake-ups per beat | memory \
+         per connection | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms \
+         after the timeout: p50 / p99.9 / max | closed, as the clients saw it | early | false |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let Some(base) = reports.first() else { return text };
     for report in reports {
+        let Some(base) = reports.iter().find(|base| base.answers == report.answers) else {
+            continue;
+        };
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "| {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.3} | {:.0} B | {:.0} B | {:.0} | {} | {:.2} \
-             µs | {} | {} | {} | {} |",
+            "| {} | {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.3} | {:.0} B | {:.0} B | {:.0} \
+             | {} | {:.2} µs | {} | {} | {} | {} |",
             report.server,
+            if report.answers == Some(true) { "yes" } else { "no" },
             report.beat_cpu_us,
             report.beat_user_us,
             report.beat_system_us,
@@ -179,6 +189,7 @@ fn median(runs: &[Report]) -> Option<Report> {
     report.beat_user_us = mid(|r| r.beat_user_us);
     report.beat_system_us = mid(|r| r.beat_system_us);
     report.wakeups_per_beat = mid(|r| r.wakeups_per_beat);
+    report.answers_per_beat = mid(|r| r.answers_per_beat);
     report.user_bytes = mid(|r| r.user_bytes);
     report.kernel_bytes = mid(|r| r.kernel_bytes);
     report.verdict_ms = median_late(runs.iter().filter_map(|r| r.verdict_ms).collect());

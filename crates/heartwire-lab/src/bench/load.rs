@@ -45,6 +45,7 @@ pub(crate) struct Load {
     clients: Vec<Client>,
     poll: OwnedFd,
     open: usize,
+    received: u64,
 }
 
 #[derive(Debug)]
@@ -111,12 +112,22 @@ impl Load {
         identity: Option<Identity>,
     ) -> anyhow::Result<Self> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self { target, speech, identity, clients: Vec::new(), poll, open: 0 })
+        Ok(Self { target, speech, identity, clients: Vec::new(), poll, open: 0, received: 0 })
     }
 
     /// How many are still connected.
     pub(crate) fn open(&self) -> usize {
         self.open
+    }
+
+    /// How many bytes the server has sent, to all of them.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// How long an answer is, or a beat of the server.
+    pub(super) fn answer_len(&self) -> u64 {
+        u64::try_from(self.speech.beat.len()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn notes(&self) -> Vec<Note> {
@@ -227,7 +238,8 @@ impl Load {
             let now_ns = nanos(SystemTime::now());
             for event in &events {
                 let client = self.clients.get_mut(usize::try_from(event.data.u64())?);
-                if client.is_some_and(|client| client.drain(now_ns)) {
+                let Some(client) = client else { continue };
+                if client.drain(now_ns, &mut self.received) {
                     self.open = self.open.saturating_sub(1);
                 }
             }
@@ -255,12 +267,12 @@ impl Client {
         }
     }
 
-    /// Reads what the server sent; true if that was the end.
-    fn drain(&mut self, now_ns: u64) -> bool {
+    /// Reads what the server sent, and counts its bytes; true if that was the end.
+    fn drain(&mut self, now_ns: u64, received: &mut u64) -> bool {
         let Some(stream) = &mut self.stream else { return false };
         let found = match &mut self.session {
-            None => drain(stream),
-            Some(session) => session.drain(stream),
+            None => drain(stream, received),
+            Some(session) => session.drain(stream, received),
         };
         if found == Found::End {
             self.note.closed_ns = Some(now_ns);
@@ -275,12 +287,12 @@ impl Client {
     }
 }
 
-/// Reads and discards everything in the socket.
-fn drain(stream: &mut TcpStream) -> Found {
+/// Reads everything in the socket, and keeps only the count.
+fn drain(stream: &mut TcpStream, received: &mut u64) -> Found {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(1..) => {}
+            Ok(len @ 1..) => *received += u64::try_from(len).unwrap_or(u64::MAX),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Found::All,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return Found::End,

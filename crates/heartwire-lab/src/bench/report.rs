@@ -55,6 +55,9 @@ pub(super) struct Report {
     pub(super) beat_user_us: f64,
     pub(super) beat_system_us: f64,
     pub(super) wakeups_per_beat: f64,
+    /// Whether the server sends as often as its clients do, if we know.
+    pub(super) answers: Option<bool>,
+    pub(super) answers_per_beat: f64,
     pub(super) user_bytes: f64,
     pub(super) kernel_bytes: f64,
     /// By the times printed with the verdicts.
@@ -114,6 +117,8 @@ impl Report {
             beat_user_us: ratio(user_ns, beats) / 1e3,
             beat_system_us: ratio(measured.beating.cpu_ns - user_ns, beats) / 1e3,
             wakeups_per_beat: ratio(measured.beating.wakeups, beats),
+            answers: contender.answers(),
+            answers_per_beat: ratio(measured.received / measured.answer_len.max(1), beats),
             user_bytes: ratio(measured.user_bytes, connections),
             // Both ends of each connection are on this machine.
             kernel_bytes: ratio(measured.kernel_bytes, 2 * connections),
@@ -172,6 +177,7 @@ impl Report {
                 self.wakeups_per_beat
             ),
         );
+        row("answers", format!("{:.3} of the server for each of these", self.answers_per_beat));
         row(
             "memory",
             format!(

@@ -71,6 +71,10 @@ pub(super) struct Measured {
     /// For how long, and how much of that this thread was busy.
     pub(super) time: Duration,
     pub(super) own_cpu_ns: u64,
+    /// Bytes that the server sent in that time, to all clients.
+    pub(super) received: u64,
+    /// How many of them are a beat or an answer.
+    pub(super) answer_len: u64,
     pub(super) user_bytes: u64,
     pub(super) kernel_bytes: u64,
     pub(super) judgement: Judgement,
@@ -86,6 +90,7 @@ pub(super) struct Accepting {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    ensure!(!args.echo || args.protocol == Protocol::V0, "--echo answers beats of protocol v0");
     let plan = Plan::new(args);
     let contender = match (args.server, args.target) {
         (Some(pid), Some(target)) => Contender::Running { pid, target },
@@ -94,6 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             coalesce: args.coalesce,
             protocol: if args.resume { Protocol::V1 } else { args.protocol },
             both: args.both,
+            echo: args.echo,
             tls: args.tls,
             resume: args.resume,
         }),
@@ -124,6 +130,7 @@ pub(super) fn measure(
 
     progress.phase(format_args!("measuring beats for {:?}", plan.time));
     let (usage_before, own_before) = (Usage::of(server.pid)?, own_thread_cpu_ns()?);
+    let received_before = load.received();
     let measured_at = Instant::now();
     let end = plan.interval.saturating_add(plan.time);
     let beats = load.send_beats(&mut schedule, start, end, |now| {
@@ -132,6 +139,7 @@ pub(super) fn measure(
     })?;
     let (time, own_cpu_ns) = (measured_at.elapsed(), own_thread_cpu_ns()? - own_before);
     let beating = Usage::of(server.pid).context("the server is gone")? - usage_before;
+    let received = load.received() - received_before;
     let memory = Memory::of(server.pid)?;
 
     let frozen = plan.freeze && contender.judges();
@@ -150,6 +158,8 @@ pub(super) fn measure(
         beating,
         time,
         own_cpu_ns,
+        received,
+        answer_len: load.answer_len(),
         user_bytes: memory.user.saturating_sub(memory_before.user),
         kernel_bytes: memory.slab.saturating_sub(memory_before.slab),
         judgement: judge(&notes, &verdicts, plan.timeout, freeze_ns)?,

@@ -42,6 +42,8 @@ pub(super) struct Own {
     pub(super) protocol: Protocol,
     /// The clients have a timeout too.
     pub(super) both: bool,
+    /// The server answers each beat (protocol v0).
+    pub(super) echo: bool,
     pub(super) tls: bool,
     /// Sessions can be resumed.
     pub(super) resume: bool,
@@ -51,7 +53,7 @@ impl Contender {
     /// What a table calls it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Own(Own { coalesce, protocol, both, tls, resume, .. }) => {
+            Self::Own(Own { coalesce, protocol, both, echo, tls, resume, .. }) => {
                 let mut name = match coalesce {
                     Some(0) => "heartwire, coalescing off".to_owned(),
                     Some(beats) => format!("heartwire, `--coalesce {beats}`"),
@@ -69,9 +71,13 @@ impl Contender {
                 if *both {
                     name.push_str(", and the server beats too");
                 }
+                if *echo {
+                    name.push_str(", `--echo`");
+                }
                 name
             }
             Self::Baseline(Baseline::Epoll) => "bare epoll + recv, no liveness".to_owned(),
+            Self::Baseline(Baseline::Answer) => "bare epoll + recv + send, no liveness".to_owned(),
             Self::Baseline(Baseline::Tokio) => "tokio, a task and a timeout each".to_owned(),
             Self::Baseline(Baseline::Sweep) => "a map, swept every fifth of the timeout".to_owned(),
             Self::Running { pid, target } => format!("process {pid} on {target}"),
@@ -88,7 +94,16 @@ impl Contender {
 
     /// Whether it ever closes a silent connection.
     pub(super) fn judges(&self) -> bool {
-        *self != Self::Baseline(Baseline::Epoll)
+        !matches!(self, Self::Baseline(Baseline::Epoll | Baseline::Answer))
+    }
+
+    /// Whether it sends as much as its clients do; `None` where we do not know.
+    pub(super) fn answers(&self) -> Option<bool> {
+        match self {
+            Self::Own(Own { both, echo, .. }) => Some(*both || *echo),
+            Self::Baseline(baseline) => Some(*baseline == Baseline::Answer),
+            Self::Running { .. } => None,
+        }
     }
 
     /// The frames that clients send to it.
@@ -113,7 +128,7 @@ impl Contender {
                 command.args(["baseline", baseline.name(), "127.0.0.1:0", &timeout]);
                 Some(command)
             }
-            Self::Own(Own { shards, coalesce, .. }) => {
+            Self::Own(Own { shards, coalesce, echo, .. }) => {
                 let connections = usize::try_from(plan.connections)?;
                 let sessions = connections.max(Admission::MAX_SESSIONS).to_string();
                 let mut command = Command::new(program(plan.bin.as_deref())?);
@@ -149,6 +164,9 @@ impl Contender {
                 }
                 if let Some(beats) = coalesce {
                     command.args(["--coalesce", &beats.to_string()]);
+                }
+                if *echo {
+                    command.arg("--echo");
                 }
                 if let Some(shards) = shards {
                     command.args(["--threads", &shards.to_string()]);

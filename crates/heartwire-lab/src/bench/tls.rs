@@ -89,8 +89,8 @@ impl Session {
         Ok(())
     }
 
-    /// Reads what has arrived, and continues the handshake.
-    pub(super) fn drain(&mut self, stream: &mut TcpStream) -> Found {
+    /// Reads what has arrived, counts its bytes, and continues the handshake.
+    pub(super) fn drain(&mut self, stream: &mut TcpStream, received: &mut u64) -> Found {
         loop {
             match self.0.read_tls(stream) {
                 Ok(1..) => {}
@@ -101,9 +101,11 @@ impl Session {
             if self.0.process_new_packets().is_err() || self.flush(stream).is_err() {
                 return Found::End;
             }
-            // The server's data is discarded.
+            // Of the server's data only the count is kept.
             let mut buffer = [0; 4096];
-            while self.0.reader().read(&mut buffer).is_ok_and(|len| len > 0) {}
+            while let Ok(len @ 1..) = self.0.reader().read(&mut buffer) {
+                *received += u64::try_from(len).unwrap_or(u64::MAX);
+            }
         }
     }
 }

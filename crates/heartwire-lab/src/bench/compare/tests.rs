@@ -2,21 +2,26 @@ use super::super::report::tests::sample;
 use super::*;
 
 #[test]
-fn ratios_are_against_the_first_row() {
+fn ratios_are_against_the_first_row_that_does_the_same() {
     let base = sample("bare", 4.0);
+    let answering = Report { answers: Some(true), ..sample("bare, answers", 8.0) };
     let ours = Report { accepts_per_s: 75_000.2, ..sample("ours", 1.0) };
-    let table = render(&[base, ours], "The foot.");
+    let echo = Report { answers: Some(true), ..sample("echo", 4.0) };
+    let table = render(&[base, answering, ours, echo], "The foot.");
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(
         rows[2],
-        "| bare | 4.00 µs (0.50 + 3.50) | 1.00 × | 0.250 | 171 B | 4612 B | 150000 | 1.00 × | 6.21 \
-         µs | 4.0 / 10.0 / 11.0 | - | 0 | 0 |"
+        "| bare | no | 4.00 µs (0.50 + 3.50) | 1.00 × | 0.250 | 171 B | 4612 B | 150000 | 1.00 × \
+         | 6.21 µs | 4.0 / 10.0 / 11.0 | - | 0 | 0 |"
     );
-    assert!(rows[3].starts_with("| ours | 1.00 µs (0.50 + 0.50) | 0.25 × |"), "{}", rows[3]);
-    assert!(rows[3].contains("| 75000 | 0.50 × |"), "{}", rows[3]);
-    assert_eq!(&rows[4..], ["", "The foot."]);
+    assert!(rows[3].starts_with("| bare, answers | yes | 8.00 µs"), "{}", rows[3]);
+    assert!(rows[3].contains("| 1.00 × |"), "{}", rows[3]);
+    assert!(rows[4].starts_with("| ours | no | 1.00 µs (0.50 + 0.50) | 0.25 × |"), "{}", rows[4]);
+    assert!(rows[4].contains("| 75000 | 0.50 × |"), "{}", rows[4]);
+    assert!(rows[5].starts_with("| echo | yes | 4.00 µs (0.50 + 3.50) | 0.50 × |"), "{}", rows[5]);
+    assert_eq!(&rows[6..], ["", "The foot."]);
     let columns = |row: &str| row.matches('|').count();
-    assert!(rows[..4].iter().all(|row| columns(row) == columns(rows[0])));
+    assert!(rows[..6].iter().all(|row| columns(row) == columns(rows[0])));
 }
 
 #[test]
@@ -45,9 +50,10 @@ fn rounds_give_medians_and_keep_what_went_wrong() {
 }
 
 #[test]
-fn the_bare_loop_comes_first_and_all_baselines_before_ours() {
+fn the_bare_loops_come_first_and_all_baselines_before_ours() {
     let contenders = contenders(1);
     assert_eq!(contenders[0], Contender::Baseline(Baseline::Epoll));
+    assert_eq!(contenders[1], Contender::Baseline(Baseline::Answer));
     let own: Vec<bool> = contenders.iter().map(Contender::is_own).collect();
-    assert_eq!(own, [[false; 3].as_slice(), &[true; 7]].concat());
+    assert_eq!(own, [[false; 4].as_slice(), &[true; 9]].concat());
 }

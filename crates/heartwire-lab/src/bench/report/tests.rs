@@ -27,6 +27,8 @@ pub(crate) fn sample(server: &str, beat_cpu_us: f64) -> Report {
         beat_user_us: 0.5,
         beat_system_us: beat_cpu_us - 0.5,
         wakeups_per_beat: 0.25,
+        answers: Some(false),
+        answers_per_beat: 0.0,
         user_bytes: 171.0,
         kernel_bytes: 4612.0,
         verdict_ms: Some(Late { count: 1000, min: 0.2, p50: 4.0, p99: 9.0, p999: 10.0, max: 11.0 }),
@@ -45,6 +47,7 @@ fn a_report_reads_as_a_table() {
 server     ours, 1000 connections
 accepting  150000 a second, 6.21 µs of CPU each
 beats      10000, each 2.25 µs of CPU (0.50 user, 1.75 system) and 0.250 wake-ups
+answers    0.000 of the server for each of these
 memory     171 B a connection, and 4612 B in the kernel
 verdicts   1000, ms after the timeout: min 0.20, p50 4.00, p99 9.00, p99.9 10.00, max 11.00
 wrong      0 early, 0 false, 0 missing

@@ -18,6 +18,7 @@ mod options;
 mod output;
 mod plan;
 mod presence;
+mod price;
 mod reload;
 mod serve;
 mod settings;

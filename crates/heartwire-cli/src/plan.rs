@@ -31,7 +31,7 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
         let setup = setup.resume(args.resume()?);
         let setup = if args.is_v1()? { setup } else { setup.v0() };
         let plan = setup.plan().map_err(|error| Usage(error.to_string()))?;
-        return Ok(Report { plan, proposed: None });
+        return Ok(Report { plan, serving: args.serving(), proposed: None });
     };
     let target = Target::new(within)
         .rtt(args.rtt)
@@ -43,7 +43,8 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
         Ok(plan) => {
             let on_v0 = target.v0().propose().ok().filter(|_| plan.is_v1());
             let on_v0 = on_v0.map(|plan| plan.traffic());
-            Ok(Report { plan, proposed: Some(Proposed { within, on_v0 }) })
+            let proposed = Some(Proposed { within, on_v0 });
+            Ok(Report { plan, serving: args.serving(), proposed })
         }
         Err(error @ (PlanError::TargetTooShort { .. } | PlanError::NatTooShort { .. })) => {
             Err(Impossible(error.to_string()).into())

@@ -60,6 +60,7 @@ mod error;
 mod fault;
 mod mechanism;
 mod outcome;
+pub mod price;
 mod propose;
 mod resume;
 mod setup;

@@ -17,7 +17,7 @@ const BEAT_LEN: u64 = PACKET_LEN + 8;
 const BEAT_LEN_V1: u64 = BEAT_LEN + 32;
 const BEAT_LEN_RESUME: u64 = BEAT_LEN + 48;
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 /// Bytes a day for one idle connection: beats, their answers, keepalive probes, and a packet that
 /// acknowledges each of them. On protocol v1 beats come up to a quarter of the interval early, and
@@ -33,6 +33,8 @@ pub struct Traffic {
     pub to_client: u64,
     /// Length of one packet with a beat, in either direction.
     pub beat_len: u64,
+    /// Packets in both directions together.
+    pub packets: u64,
 }
 
 impl Plan {
@@ -44,31 +46,44 @@ impl Plan {
             None if self.is_v1() => BEAT_LEN_V1,
             None => BEAT_LEN,
         };
-        let [(from_client, back_to_client), (from_server, back_to_server)] =
-            [Side::Client, Side::Server].map(|side| started_by(&View::new(self, side), beat_len));
+        let [client, server] =
+            [Side::Client, Side::Server].map(|side| Started::by(&View::new(self, side), beat_len));
         Traffic {
-            to_server: from_client.saturating_add(back_to_server),
-            to_client: from_server.saturating_add(back_to_client),
+            to_server: client.sent.saturating_add(server.back),
+            to_client: server.sent.saturating_add(client.back),
             beat_len,
+            packets: client.packets.saturating_add(server.packets),
         }
     }
 }
 
-/// Bytes a day that one end causes with its beats and probes: in its own direction, and back.
-fn started_by(view: &View, beat_len: u64) -> (u64, u64) {
-    let beats =
-        view.own.policy.interval().map_or(0, |interval| times_in(DAY, view.average(interval)));
-    let probes = probes_a_day(view);
-    let (own, back) = if view.peer.policy.echo() {
-        (beat_len.saturating_add(PACKET_LEN), beat_len)
-    } else {
-        (beat_len, PACKET_LEN)
-    };
-    let probed = probes.saturating_mul(PACKET_LEN);
-    (
-        beats.saturating_mul(own).saturating_add(probed),
-        beats.saturating_mul(back).saturating_add(probed),
-    )
+/// What one end causes in a day with its beats and probes.
+struct Started {
+    /// Bytes in its own direction.
+    sent: u64,
+    /// Bytes that come back.
+    back: u64,
+    /// Packets in both directions.
+    packets: u64,
+}
+
+impl Started {
+    fn by(view: &View, beat_len: u64) -> Self {
+        let beats =
+            view.own.policy.interval().map_or(0, |interval| times_in(DAY, view.average(interval)));
+        let probes = probes_a_day(view);
+        let (own, back, packets) = if view.peer.policy.echo() {
+            (beat_len.saturating_add(PACKET_LEN), beat_len, 3)
+        } else {
+            (beat_len, PACKET_LEN, 2_u64)
+        };
+        let probed = probes.saturating_mul(PACKET_LEN);
+        Self {
+            sent: beats.saturating_mul(own).saturating_add(probed),
+            back: beats.saturating_mul(back).saturating_add(probed),
+            packets: beats.saturating_mul(packets).saturating_add(probes.saturating_mul(2)),
+        }
+    }
 }
 
 /// Keepalive probes that an end sends in a day, only while it hears nothing else.
@@ -86,7 +101,7 @@ fn probes_a_day(view: &View) -> u64 {
 }
 
 /// How many times `every` fits into `time`, rounded up.
-fn times_in(time: Duration, every: Duration) -> u64 {
+pub(crate) fn times_in(time: Duration, every: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u64::MAX)
 }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 use clap::{Args, Parser};
 use heartwire::Side;
 use heartwire::server::limits::Admission;
+use heartwire_plan::price::Serving;
 use heartwire_plan::{End, Resume};
 
 use crate::exit::Usage;
@@ -103,6 +104,20 @@ pub(crate) struct PlanArgs {
     )]
     drain: Duration,
 
+    /// Clients use TLS: for what sessions cost.
+    #[arg(long, help_heading = "Cost")]
+    tls: bool,
+
+    /// How many heartbeats of a client wait in the server's kernel, as for `serve`: for what
+    /// sessions cost [default: 1 on v0, 4 on v1].
+    #[arg(
+        long,
+        help_heading = "Cost",
+        value_name = "BEATS",
+        value_parser = number::<u16>(0..=65_535)
+    )]
+    coalesce: Option<u16>,
+
     #[command(flatten)]
     both: EndArgs,
 
@@ -175,6 +190,11 @@ impl PlanArgs {
         };
         let resume = |grace| Resume::new(grace).sessions(self.max_sessions).drain(self.drain);
         Ok(grace.map(resume))
+    }
+
+    /// How the server reads.
+    pub(crate) const fn serving(&self) -> Serving {
+        Serving::new().tls(self.tls).coalesce(self.coalesce)
     }
 
     pub(crate) fn is_v1(&self) -> Result<bool, Usage> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::report::Report;
 use super::table;
 use crate::output::Millis;
+use crate::price::Million;
 
 #[derive(Serialize)]
 pub(super) struct Object {
@@ -24,6 +25,9 @@ pub(super) struct Object {
     all_back_ms: Option<Millis>,
     warnings: Vec<Warning>,
     traffic: Traffic,
+    tls: bool,
+    coalesce: Option<u16>,
+    million: Million,
 }
 
 /// The settings of an end.
@@ -113,6 +117,9 @@ impl Object {
             all_back_ms: plan.all_back().map(Millis),
             warnings: plan.warnings().map(Warning::from).collect(),
             traffic: Traffic { to_server, to_client },
+            tls: report.serving.tls,
+            coalesce: report.serving.coalesce,
+            million: report.million(),
         }
     }
 }

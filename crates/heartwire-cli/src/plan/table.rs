@@ -46,13 +46,16 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         grouped(traffic.to_client),
         traffic.beat_len
     )?;
-    let Some(Proposed { on_v0: Some(on_v0), .. }) = report.proposed else { return Ok(()) };
-    write!(
-        out,
-        "\n  (with --protocol v0, where the server only answers: {} B and {} B)",
-        grouped(on_v0.to_server),
-        grouped(on_v0.to_client)
-    )
+    if let Some(Proposed { on_v0: Some(on_v0), .. }) = report.proposed {
+        write!(
+            out,
+            "\n  (with --protocol v0, where the server only answers: {} B and {} B)",
+            grouped(on_v0.to_server),
+            grouped(on_v0.to_client)
+        )?;
+    }
+    let tls = if report.serving.tls { " over TLS" } else { "" };
+    write!(out, "\na million such sessions{tls} cost their server {}", report.million())
 }
 
 /// The settings of an end as options of `serve` and `connect`, on top of the default preset.

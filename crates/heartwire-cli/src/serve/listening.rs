@@ -2,15 +2,19 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use heartwire::server::{Report, Server, ServerConfig};
 use heartwire::{Policy, Side};
+use heartwire_plan::price::Serving;
+use heartwire_plan::{End, Resume, Setup};
 use serde::Serialize;
 
 use super::args::ServeArgs;
 use super::http::HttpAddress;
 use super::presence::Shown;
 use crate::output::{Millis, describe_policy, fields};
+use crate::price::Million;
 use crate::values::{ProtocolArg, typed, typed_bytes};
 
 /// What a server listens on, and its settings.
@@ -47,6 +51,8 @@ pub(super) struct Listening {
     window: Option<u32>,
     max_replay: Option<usize>,
     resumable: &'static str,
+    /// What a million clients cost that have the settings which this server expects.
+    million: Option<Million>,
     /// Where HTTP is served.
     http: Option<String>,
     #[serde(flatten)]
@@ -60,6 +66,9 @@ pub(super) struct Listening {
     /// What becomes of a session whose connection is lost.
     #[serde(skip)]
     outages: String,
+    /// The protocol that the million clients speak.
+    #[serde(skip)]
+    priced: &'static str,
 }
 
 impl Listening {
@@ -114,11 +123,13 @@ impl Listening {
             window: grace.map(|_| args.resume.window),
             max_replay: grace.map(|_| args.max_replay),
             resumable: resumable.name(),
+            million: price(args, policy, protocols, resumable),
             http: None,
             presence: Shown::default(),
             beats: describe_coalescing(args, report, protocols, &policy),
             names,
             outages: describe_outages(args, resumable),
+            priced: if protocols.v1 { "v1" } else { "v0" },
         })
     }
 
@@ -179,6 +190,9 @@ impl fmt::Display for Listening {
             writeln!(f, "  http: {http}")?;
         }
         write!(f, "{}", self.presence)?;
+        if let Some(million) = self.million {
+            writeln!(f, "  cost: a million such clients on {} take {million}", self.priced)?;
+        }
         let files =
             self.open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
         let timeout = self.handshake_timeout_ms;
@@ -248,6 +262,35 @@ impl Resumable {
             Self::None => "none",
         }
     }
+}
+
+/// What a million clients cost that beat as often as this server expects, on v1 if it speaks that,
+/// and have its settings otherwise; `None` if no client can have those.
+fn price(
+    args: &ServeArgs,
+    policy: Policy,
+    protocols: Protocols,
+    resumable: Resumable,
+) -> Option<Million> {
+    let like_it = args.policy.policy(Side::Client).ok()?;
+    let interval = policy.peer_interval().or(like_it.interval());
+    let timed = |timeout: Option<Duration>| {
+        let mut client = Policy::builder();
+        if let Some(interval) = interval {
+            client = client.interval(interval);
+        }
+        if let Some(timeout) = timeout {
+            client = client.timeout(timeout);
+        }
+        let setup = Setup::new(End::new(client.build().ok()?), End::new(policy));
+        let setup = if protocols.v1 { setup } else { setup.v0() };
+        let resume = args.resume.grace().filter(|_| resumable != Resumable::None);
+        setup.resume(resume.map(Resume::new)).plan().ok()
+    };
+    // A client cannot have a timeout where the server sends nothing.
+    let plan = timed(like_it.timeout()).or_else(|| timed(None))?;
+    let tls = args.tls.tls_cert.is_some();
+    Some(Million::of(&plan.price(Serving::new().tls(tls).coalesce(args.coalesce))))
 }
 
 fn describe_outages(args: &ServeArgs, resumable: Resumable) -> String {

@@ -16,7 +16,11 @@ fn end(policy: PolicyBuilder, keepalive: Option<u64>) -> End {
 #[track_caller]
 fn assert_traffic(client: End, server: End, to_server: u64, to_client: u64) {
     let plan = Setup::new(client, server).v0().plan().unwrap();
-    assert_eq!(plan.traffic(), Traffic { to_server, to_client, beat_len: 60 });
+    // A packet is 52 bytes, or 60 with a beat: those sent are all that add up to so many bytes.
+    let bytes = to_server + to_client;
+    let packets = plan.traffic().packets;
+    assert!((bytes.div_ceil(60)..=bytes / 52).contains(&packets), "{packets}");
+    assert_eq!(plan.traffic(), Traffic { to_server, to_client, beat_len: 60, packets });
 }
 
 #[test]
@@ -44,4 +48,16 @@ fn keepalive_probes_only_while_nothing_else_comes() {
     let (to_server, to_client) = (8_640 * 60 + three_each, 8_640 * 52 + three_each);
     assert_traffic(end(beating, Some(3)), end(quiet, None), to_server, to_client);
     assert_traffic(end(beating, Some(10)), end(quiet, Some(10)), 8_640 * 60, 8_640 * 52);
+}
+
+#[test]
+fn packets_are_counted_with_what_acknowledges_them() {
+    let packets =
+        |client, server| Setup::new(client, server).v0().plan().unwrap().traffic().packets;
+    let (quiet, beating) = (Policy::builder(), Policy::builder().interval(secs(10)));
+    assert_eq!(packets(end(beating, None), end(quiet, None)), 8_640 * 2);
+    assert_eq!(packets(end(beating, None), end(beating, None)), 8_640 * 4);
+    // An answer acknowledges its beat, so there is one packet less.
+    assert_eq!(packets(end(beating, None), end(Policy::builder().echo(true), None)), 8_640 * 3);
+    assert_eq!(packets(end(quiet, Some(3)), end(quiet, None)), 28_800 * 2);
 }

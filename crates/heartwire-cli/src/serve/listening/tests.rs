@@ -81,10 +81,11 @@ fn people_are_told_which_data_can_wait() {
         } else {
             Some("  names: there are no tokens, so a client that")
         };
-        for part in says.iter().chain(&names).chain(&["  outages: ", "  bounds: "]) {
+        let others = ["  outages: ", "  cost: a million such clients on v", "  bounds: "];
+        for part in says.iter().chain(&names).chain(&others) {
             assert!(lines.iter().any(|line| line.contains(part)), "{part}: {text}");
         }
-        assert_eq!(lines.len(), 5 + names.iter().len() + says.len(), "{text}");
+        assert_eq!(lines.len(), 6 + names.iter().len() + says.len(), "{text}");
     }
 }
 
@@ -136,4 +137,26 @@ fn which_sessions_outlive_their_connections_is_told() {
         assert_eq!(resumable, "none");
         assert!(outages.contains(why), "{outages}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn price_is_that_of_the_plan_for_the_clients_that_are_expected() {
+    let price = |args: &[&str]| {
+        let fields = serde_json::to_value(listening(args)).unwrap();
+        fields["million"].as_object().unwrap().clone()
+    };
+    let packets = |args: &[&str]| price(args)["packets_a_day"].as_u64().unwrap() / 1_000_000;
+    // A client of v0 beats every 10 s, and so does the server; each beat is acknowledged.
+    assert_eq!(packets(&["--protocol", "v0"]), 8_640 * 4);
+    // On v1 both do after 8.75 s on average.
+    assert_eq!(packets(&[]), 86_400_u64.div_ceil(10) * 8 / 7 * 4 + 4);
+    let quiet = ["--protocol", "v0", "--interval=off", "--timeout", "150s"];
+    assert_eq!(packets(&[&quiet[..], &["--peer-interval", "1m"]].concat()), 1_440 * 2);
+    let processors = |args: &[&str]| price(args)["processors"].as_f64().unwrap();
+    let with = |beats: &str| {
+        let quiet = ["--protocol", "v0", "--interval=off", "--peer-interval=10s", "--coalesce"];
+        processors(&[&quiet[..], &[beats]].concat())
+    };
+    assert!(with("0") > 1.5 * with("5"), "{} and {}", with("0"), with("5"));
 }

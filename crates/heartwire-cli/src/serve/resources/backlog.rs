@@ -3,7 +3,9 @@
 //!
 //! The shards own the sockets, and close them when the server drains; a second descriptor of one
 //! would keep it open. So they are looked up by their addresses. The kernel lists listening sockets
-//! first, and the rest is not read.
+//! first, and the rest is not read. The list of a family that no address has is not opened: behind
+//! the listening sockets the kernel looks for the next one of that family, past all connections of
+//! the other.
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::fs::{self, File};
@@ -12,6 +14,10 @@ use std::str;
 
 /// Maximum number of clients that a listening socket of the library asks the kernel to hold.
 const ASKED: usize = 4096;
+
+/// The lists of the families, and how long an address is in them.
+const IPV4: (&str, usize) = ("/proc/self/net/tcp", 8);
+const IPV6: (&str, usize) = ("/proc/self/net/tcp6", 32);
 
 /// As much as is read of a list: some four hundred sockets, those of other programs included.
 const MAX_LEN: usize = 64 * 1024;
@@ -37,8 +43,7 @@ impl Backlog {
     pub(super) fn look(&mut self) -> Option<(usize, usize, u16)> {
         let before = self.overflows;
         self.overflows = overflows();
-        let waiting =
-            self.waiting("/proc/self/net/tcp", 8).max(self.waiting("/proc/self/net/tcp6", 32))?;
+        let waiting = self.lists().filter_map(|(list, len)| self.waiting(list, len)).max()?;
         let mut fullest = waiting.saturating_mul(1000).checked_div(self.limit).unwrap_or(1000);
         if self.overflows > before && fullest >= 500 {
             // Between the looks it was full. (The kernel counts the overflows of all programs
@@ -46,6 +51,15 @@ impl Backlog {
             fullest = fullest.max(1000);
         }
         Some((waiting, self.limit, u16::try_from(fullest).unwrap_or(u16::MAX)))
+    }
+
+    /// The lists that have the sockets.
+    fn lists(&self) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+        let has_ipv4 = self.addresses.iter().any(SocketAddr::is_ipv4);
+        let has_ipv6 = self.addresses.iter().any(SocketAddr::is_ipv6);
+        [(has_ipv4, IPV4), (has_ipv6, IPV6)]
+            .into_iter()
+            .filter_map(|(has, list)| has.then_some(list))
     }
 
     /// The most clients that wait at one of the sockets in this list. `None` if it has none.
@@ -146,6 +160,22 @@ mod tests {
             let _waiting: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
             assert_eq!(backlog.look(), Some((3, 4, 750)), "{host}");
         }
+    }
+
+    #[test]
+    fn only_the_lists_of_the_families_of_the_addresses_are_read() {
+        let lists = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|at| at.parse().unwrap()).collect();
+            Backlog { addresses, limit: 1, overflows: None }.lists().collect::<Vec<_>>()
+        };
+        assert_eq!(lists(&["127.0.0.1:1", "0.0.0.0:2"]), [IPV4]);
+        assert_eq!(lists(&["[::]:1"]), [IPV6]);
+        assert_eq!(lists(&["127.0.0.1:1", "[::1]:1"]), [IPV4, IPV6]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn address_without_a_listening_socket_has_no_backlog() {
         let none = Backlog::of(&["127.0.0.1:1".parse().unwrap()]).unwrap().look();
         assert_eq!(none, None, "no socket listens there");
     }

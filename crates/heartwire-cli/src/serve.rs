@@ -2,6 +2,7 @@
 
 mod answers;
 mod args;
+mod clients;
 mod commands;
 mod feed;
 mod http;
@@ -43,6 +44,7 @@ pub(crate) use http::CannotServe;
 pub(crate) use reload::Running;
 
 use answers::Answers;
+use clients::Clients;
 use commands::Commands;
 use feed::Feed;
 use http::{Http, Observer, Settings};
@@ -131,6 +133,8 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         on_data,
         answers: Answers::new(args.limits.max_buffered / threads),
         printed: args.events.clone(),
+        clients: Clients::new(),
+        hold_data: args.hold_data,
         output: output.clone(),
         http: http.as_ref().map(Http::observer),
         presence: presence.as_ref().map(presence::Running::observer),
@@ -469,6 +473,8 @@ struct OnEvents {
     on_data: ServeData,
     answers: Answers,
     printed: Vec<EventKind>,
+    clients: Clients,
+    hold_data: bool,
     output: Sink<Feed>,
     http: Option<Observer>,
     presence: Option<presence::Observer>,
@@ -491,20 +497,23 @@ impl Handler for OnEvents {
         if let Some(presence) = &self.presence {
             presence.observe(self.shard, &event);
         }
+        let client = self.clients.of(&event);
         if let Some(http) = &self.http {
-            http.observe(&event, &self.output);
+            http.observe(&event, client.as_ref());
         }
-        // The queue has to know which sessions there are, even if that is not printed.
+        // The queue has to know which sessions have ended, even if that is not printed.
         let is_told = |kind| self.printed.contains(&kind);
-        if matches!(event, Event::Online { .. } | Event::Offline { .. })
-            || feed::kind(&event).is_none_or(is_told)
-        {
+        if matches!(event, Event::Offline { .. }) || feed::kind(&event).is_none_or(is_told) {
             let time = SystemTime::now();
-            self.output.put(|feed| feed.push(time, &event));
+            self.output.put(|feed| feed.push(time, &event, client));
         }
     }
 
     fn has_room(&mut self, waker: &Waker) -> bool {
+        // All shards share the queue, and this is asked for each read.
+        if !self.hold_data {
+            return true;
+        }
         let shard = self.shard;
         self.output.ask(|feed| feed.has_room_for_data(shard, waker)).unwrap_or(true)
     }

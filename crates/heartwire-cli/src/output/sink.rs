@@ -24,6 +24,9 @@ pub(crate) trait Queue: Send + 'static {
     /// An entry of the queue.
     type Item: Send;
 
+    /// Whether there is nothing to take.
+    fn is_empty(&self) -> bool;
+
     /// Moves the next items, as many as are written together, to `items`, which is empty.
     fn take(&mut self, items: &mut Vec<Self::Item>);
 
@@ -99,8 +102,10 @@ impl<Q: Queue> Sink<Q> {
             return;
         }
         put(&mut state.queue);
-        // The thread that writes waits only while it is idle.
-        if core::mem::take(&mut state.is_idle) {
+        // The thread that writes waits only while it is idle, and to wake it for nothing would cost
+        // more than all the rest.
+        if state.is_idle && !state.queue.is_empty() {
+            state.is_idle = false;
             self.shared.changed.notify_all();
         }
     }
@@ -364,5 +369,24 @@ impl Target {
 
     fn wait_until_writable(self) {
         thread::sleep(RETRY_AFTER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Text;
+    use crate::values::Format;
+
+    #[test]
+    fn thread_that_writes_is_not_woken_for_nothing() {
+        let sink = Sink::start(Target::Stderr, Text::new(Format::Text), |_| ()).unwrap();
+        sink.flush(Duration::from_secs(60));
+        sink.put(|_| ());
+        assert!(sink.shared.lock().is_idle);
+        sink.put(|text| text.push(b"the line of a test\n".to_vec()));
+        sink.flush(Duration::from_secs(60));
+        assert!(sink.ask(|text| text.is_empty()).unwrap());
+        sink.abandon();
     }
 }

@@ -53,6 +53,10 @@ pub(crate) type Item = (u64, Vec<u8>);
 impl Queue for Text {
     type Item = Item;
 
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     fn take(&mut self, items: &mut Vec<Item>) {
         let mut len = 0;
         while len < AT_ONE_GO {

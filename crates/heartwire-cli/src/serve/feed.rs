@@ -17,8 +17,8 @@ use super::lines::{Client, Line};
 use crate::output::{PREVIEW_LEN, Queue, render};
 use crate::values::Format;
 
-pub(super) use kind::kind;
 use kind::{Kind, Source, sort};
+pub(super) use kind::{kind, session};
 
 /// Data events are dropped while more events than this wait: a client can send data without end.
 /// About 15 MB, and more than the frames of the largest read, so that a burst of small frames is
@@ -64,8 +64,6 @@ pub(super) struct Feed {
     hold_data: bool,
     /// The second of the last rejected client, and how many were printed in it.
     rejected: (u64, u32),
-    /// The clients of the sessions on protocol v1 that are online.
-    clients: HashMap<u64, Arc<Client>>,
     /// Shards that read again when fewer than [`HOLD_FROM`] events wait.
     held: BTreeMap<usize, Waker>,
     /// The last line has been added.
@@ -102,7 +100,6 @@ impl Feed {
             by_source: HashMap::new(),
             hold_data,
             rejected: (0, 0),
-            clients: HashMap::new(),
             held: BTreeMap::new(),
             is_over: false,
         }
@@ -117,15 +114,16 @@ impl Feed {
         has_room
     }
 
-    /// Adds an event; of data only the beginning.
-    pub(super) fn push(&mut self, time: SystemTime, event: &Event<&[u8]>) {
+    /// Adds an event of a session of this client; of data only the beginning.
+    pub(super) fn push(
+        &mut self,
+        time: SystemTime,
+        event: &Event<&[u8]>,
+        client: Option<Arc<Client>>,
+    ) {
         let (source, kind) = sort(event);
         if matches!(event, Event::Rejected { .. }) && !self.has_room_for_rejected(time) {
             return self.leave_out(time, LeftOut { rejected: 1, ..LeftOut::default() });
-        }
-        let client = self.client(source, event);
-        if kind == Kind::Online && !self.prints(EventKind::Online) {
-            return;
         }
         self.add(time, source, kind, || {
             let Event::Data { id, data } = *event else {
@@ -134,31 +132,6 @@ impl Feed {
             let shown = data.get(..PREVIEW_LEN).unwrap_or(data);
             What::Event(Event::Data { id, data: shown.to_vec() }, data.len(), client)
         });
-    }
-
-    /// The client of a session, which is known from its `Online` to its `Offline`.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others change nothing")]
-    fn client(&mut self, source: Source, event: &Event<&[u8]>) -> Option<Arc<Client>> {
-        let session = source?;
-        match event {
-            Event::Online { agreed, .. } => {
-                let agreed = agreed.as_ref()?;
-                let client = Arc::new(Client { name: agreed.name.clone(), epoch: agreed.epoch });
-                self.clients.insert(session, Arc::clone(&client));
-                Some(client)
-            }
-            Event::Offline { .. } => self.clients.remove(&session),
-            _ => self.clients.get(&session).cloned(),
-        }
-    }
-
-    /// The client of an event's session, for others than the queue. To be asked before an `Offline`
-    /// is added.
-    pub(super) fn client_of(&self, event: &Event<&[u8]>) -> Option<Arc<Client>> {
-        if let Event::Online { agreed: Some(agreed), .. } = event {
-            return Some(Arc::new(Client { name: agreed.name.clone(), epoch: agreed.epoch }));
-        }
-        self.clients.get(&sort(event).0?).cloned()
     }
 
     fn has_room_for_rejected(&mut self, time: SystemTime) -> bool {
@@ -282,6 +255,10 @@ impl Feed {
 
 impl Queue for Feed {
     type Item = News;
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
 
     fn take(&mut self, items: &mut Vec<News>) {
         while items.len() < BATCH {

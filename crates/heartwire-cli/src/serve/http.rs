@@ -27,11 +27,10 @@ use heartwire::server::{Event, Handle};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::feed::Feed;
-use super::lines::Line;
+use super::lines::{Client, Line};
 use super::presence::{self, Status};
 use super::resources::Row;
-use crate::output::{Sink, warn};
+use crate::output::warn;
 use crate::systemd::HttpSocket;
 
 pub(crate) use args::{HttpAddress, HttpArgs};
@@ -260,10 +259,9 @@ impl Observer {
         }
     }
 
-    /// Passes an event on to those who read events.
-    pub(super) fn observe(&self, event: &Event<&[u8]>, output: &Sink<Feed>) {
-        let client = || output.ask(|feed| feed.client_of(event)).flatten();
-        self.0.readers.publish(event, client);
+    /// Passes an event of a session of this client on to those who read events.
+    pub(super) fn observe(&self, event: &Event<&[u8]>, client: Option<&Arc<Client>>) {
+        self.0.readers.publish(event, || client.cloned());
     }
 
     /// Passes a line of this kind on to those who read events.

@@ -46,6 +46,11 @@ pub(super) fn sort(event: &Event<&[u8]>) -> (Source, Kind) {
     (Some(id.as_u64()), kind)
 }
 
+/// The number of the session that an event is about.
+pub(in crate::serve) fn session(event: &Event<&[u8]>) -> Source {
+    sort(event).0
+}
+
 /// The kind of an event that `--events` can leave out.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
 pub(in crate::serve) const fn kind<D>(event: &Event<D>) -> Option<EventKind> {

@@ -4,10 +4,11 @@ use clap::ValueEnum;
 use heartwire::server::limits::Refusal;
 use heartwire::server::{Control, Server, ServerConfig};
 use heartwire::v1::ByeCode;
-use heartwire_testkit::{Peer, hello_as, wait_until};
+use heartwire_testkit::{Peer, hello, hello_as, wait_until};
 use serde_json::Value;
 
 use super::*;
+use crate::serve::clients::Clients;
 
 /// A queue whose events are printed as the texts that they are added with.
 struct Rig(Feed);
@@ -184,7 +185,7 @@ fn ten_rejected_clients_are_printed_a_second_and_the_others_counted() {
     for second in [1, 2] {
         let time = SystemTime::UNIX_EPOCH + core::time::Duration::from_secs(second);
         for _ in 0..MAX_REJECTED + 5 {
-            rig.0.push(time, &event);
+            rig.0.push(time, &event, None);
         }
     }
     let lines = rig.rest(0);
@@ -208,23 +209,29 @@ fn an_answer_waits_while_as_much_waits_as_where_data_is_left_out() {
 fn name_of_a_client_is_in_each_event_of_its_session_even_if_its_online_is_not_printed() {
     let feed = Arc::new(Mutex::new(Feed::new(Format::Json, vec![EventKind::Data], false)));
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1);
+    let clients = Arc::new(Mutex::new(Clients::new()));
     let server = Server::start(config, |_| {
-        let feed = Arc::clone(&feed);
+        let (feed, clients) = (Arc::clone(&feed), Arc::clone(&clients));
         move |event: Event<&[u8]>, _: &mut Control<'_>| {
-            feed.lock().unwrap().push(SystemTime::UNIX_EPOCH, &event);
+            let client = clients.lock().unwrap().of(&event);
+            if kind(&event) == Some(EventKind::Data) {
+                feed.lock().unwrap().push(SystemTime::UNIX_EPOCH, &event, client);
+            }
         }
     });
     let server = server.unwrap();
     let known = |sessions| {
-        wait_until("they are known", || feed.lock().unwrap().clients.len() == sessions);
+        wait_until("they are known", || clients.lock().unwrap().len() == sessions);
     };
     let address = server.local_addrs()[0];
     let (mut named, welcome) = Peer::welcomed(address, &hello_as("door 3", None));
-    known(1);
+    let (mut unnamed, _) = Peer::welcomed(address, &hello());
+    known(2);
     let mut old = Peer::connect(address);
     old.data(b"on v0");
     named.data(b"on v1");
-    drop(named);
+    unnamed.data(b"without a name");
+    drop((named, unnamed));
     known(0);
     drop(server);
 
@@ -238,6 +245,8 @@ fn name_of_a_client_is_in_each_event_of_its_session_even_if_its_online_is_not_pr
     };
     let of_v1 = of("on v1");
     assert_eq!((&of_v1["name"], &of_v1["epoch"]), (&"door 3".into(), &welcome.epoch.into()));
+    let of_v1 = of("without a name");
+    assert_eq!((&of_v1["name"], &of_v1["epoch"]), (&Value::Null, &0.into()));
     let of_v0 = of("on v0");
     assert!(of_v0.get("name").is_none() && of_v0.get("epoch").is_none(), "{of_v0}");
     assert!(!printed.contains("\"online\""), "{printed}");

@@ -110,6 +110,12 @@ pub(crate) fn own_thread_cpu_ns() -> anyhow::Result<u64> {
     Ok(cpu_ns)
 }
 
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> anyhow::Result<usize> {
+    let tasks = format!("/proc/{pid}/task");
+    Ok(fs::read_dir(&tasks).with_context(|| format!("no process {pid}"))?.count())
+}
+
 /// How many clients wait to be accepted on a port of this machine.
 pub(crate) fn accept_queue(target: SocketAddr) -> anyhow::Result<u64> {
     let mut waiting = None;

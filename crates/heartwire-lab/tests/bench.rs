@@ -117,8 +117,10 @@ fn the_baselines_and_the_server_are_compared_in_one_object() {
     }
     let load =
         ["--connections=10", "--interval=200ms", "--time=200ms", "--timeout=3s", "--no-freeze"];
+    let only = "--only=tokio,sweep,v0-coalesce-0,v0,v0-coalesce-5,v0-coalesce-16,v0-echo,v0-tls,v1,\
+                v1-both,v1-tls";
     let (code, report, progress) =
-        bench(&[&load, ["--compare", "--format=json"].as_slice()].concat());
+        bench(&[&load, ["--compare", "--format=json", only].as_slice()].concat());
     assert_eq!(code, Some(0), "{report}{progress}");
     let report: Value = serde_json::from_str(&report).unwrap();
     let servers = report["servers"].as_array().unwrap();
@@ -153,4 +155,104 @@ fn a_swarm_sees_every_promise_kept() {
     let (code, said, why) = lab(&[["swarm", "--connections=30"].as_slice(), &phases].concat());
     assert_eq!(code, Some(0), "{said}{why}");
     assert!(said.contains("30 verdicts"), "{said}");
+}
+
+#[test]
+fn a_pinned_load_leaves_its_processor_to_itself() {
+    let has_two = std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
+    if !has_two || Command::new("taskset").arg("--version").output().is_err() {
+        skip("there is one processor only, or no taskset (util-linux)");
+        return;
+    }
+    let load = ["--connections=5", "--interval=100ms", "--time=100ms", "--no-freeze"];
+    let args = ["--compare", "--only=tokio", "--pin", "--format=json"];
+    if !is_built() {
+        return;
+    }
+    let (code, report, progress) = bench(&[load.as_slice(), &args].concat());
+    assert_eq!(code, Some(0), "{report}{progress}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let load = report["load"].as_str().unwrap();
+    assert!(load.contains("The server is on one processor"), "{load}");
+    // Counted before: not the one that the load was kept on.
+    assert!(!report["machine"].as_str().unwrap().starts_with("1 cores"), "{report}");
+}
+
+/// A comparison with one other server, in which the load ends with a freeze. Its row.
+fn row_of(peer: &str) -> Option<Value> {
+    if !is_built() {
+        return None;
+    }
+    let load = ["--connections=50", "--interval=100ms", "--time=1s", "--timeout=3s"];
+    let only = format!("--only={peer}");
+    let args = ["--compare", "--format=json", &only];
+    let (code, report, progress) = bench(&[load.as_slice(), &args].concat());
+    assert_eq!(code, Some(0), "{report}{progress}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    for line in report["left_out"].as_array().unwrap() {
+        skip(line.as_str().unwrap());
+        return None;
+    }
+    let row = report["servers"].as_array().unwrap().iter().find(|row| row["id"] == *peer);
+    Some(row.unwrap().clone())
+}
+
+/// Each beat is answered, or none is, as the row says; no connection is closed before the server's
+/// own timeout, and each is after it.
+#[track_caller]
+fn expect_as_the_row_says(peer: &str, answers: bool, timeout_ms: f64) {
+    let Some(row) = row_of(peer) else { return };
+    assert_eq!(
+        (&row["answers"], &row["timeout_ms"]),
+        (&json!(answers), &json!(timeout_ms)),
+        "{row}"
+    );
+    assert_eq!((&row["connections"], &row["beats"]), (&json!(50), &json!(500)), "{row}");
+    let answered = row["answers_per_beat"].as_f64().unwrap();
+    let expected = if answers { 0.5..2.0 } else { 0.0..0.001 };
+    assert!(expected.contains(&answered), "{row}");
+    let wrong = ["false", "missing"].map(|name| &row[name]);
+    assert_eq!(json!(wrong), json!([0, 0]), "{row}");
+    // nats-server was seen to close some clients 14 ms before its third ping was due.
+    assert!(row["early"] == json!(0) || peer == "nats", "{row}");
+    assert_eq!(row.pointer("/seen_ms/count"), Some(&json!(50)), "{row}");
+}
+
+#[test]
+fn mosquitto_answers_and_closes_after_its_keep_alive() {
+    expect_as_the_row_says("mosquitto", true, 3_000.0);
+}
+
+#[test]
+fn nats_answers_and_closes_after_its_pings() {
+    expect_as_the_row_says("nats", true, 3_000.0);
+}
+
+#[test]
+fn redis_answers_and_closes_after_its_timeout() {
+    expect_as_the_row_says("redis", true, 3_000.0);
+}
+
+#[test]
+fn ws_on_node_answers_and_terminates_what_does_not() {
+    expect_as_the_row_says("ws", true, 3_000.0);
+}
+
+#[test]
+fn netty_reads_and_closes_when_idle() {
+    expect_as_the_row_says("netty", false, 3_000.0);
+}
+
+#[test]
+fn erlang_reads_and_closes_when_idle() {
+    expect_as_the_row_says("erlang", false, 3_000.0);
+}
+
+#[test]
+fn all_servers_of_a_comparison_are_listed() {
+    let (code, list, _) = bench(&["--compare", "--list"]);
+    assert_eq!(code, Some(0), "{list}");
+    for name in ["epoll", "answer", "v0-coalesce-5", "v1-both", "mosquitto", "erlang"] {
+        assert!(list.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}: {list}");
+    }
 }

@@ -17,7 +17,12 @@ Examples:
   heartwire-lab bench --server $(pidof my-server) --target 127.0.0.1:29002 --timeout 30s --no-freeze
       put the load on a running server, and measure its process
   heartwire-lab bench --compare --connections 15000
-      the same load on three baselines and on this server, as a Markdown table with ratios
+      the same load on baselines, on this server in several modes, and on other servers that are
+      installed, as a Markdown table with ratios
+  heartwire-lab bench --compare --only v0,v1,mosquitto --pin
+      some of them, the server on one processor and the load on another
+  heartwire-lab bench --compare --pin --connections 15000 --interval 250ms --time 15s --write
+      docs/ledger.json, docs/ledger.md and the README's table, made anew in a quarter of an hour
   heartwire-lab bench --pairs 5 --connections 15000 --time 15s --no-freeze
       what it costs that sessions can be resumed, while they are idle
 
@@ -115,9 +120,35 @@ pub struct Args {
     #[arg(long)]
     pub(super) no_freeze: bool,
 
-    /// Measure the baselines and this server in turn, and print the ratios.
+    /// Measure baselines, this server in several modes, and other servers in turn, and print the
+    /// ratios to a bare loop.
     #[arg(long)]
     pub(super) compare: bool,
+
+    /// With --compare: these servers only, and the bare loops that they are compared with.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "compare")]
+    pub(super) only: Vec<String>,
+
+    /// With --compare: print the names of all servers, and which are not installed.
+    #[arg(long, requires = "compare")]
+    pub(super) list: bool,
+
+    /// With --compare: write docs/ledger.json, docs/ledger.md and the table in README.md, in this
+    /// folder.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ".",
+        requires = "compare",
+        conflicts_with = "only"
+    )]
+    pub(super) write: Option<PathBuf>,
+
+    /// Keep the server on one processor and the load on another.
+    #[arg(long, conflicts_with = "server")]
+    pub(super) pin: bool,
 
     /// With --compare: number of rounds; the table shows medians.
     #[arg(

@@ -1,100 +1,130 @@
-//! `bench --compare`: the same load on the baselines and on ours, in turn, as one table.
+//! `bench --compare`: the same load on the baselines, on ours and on peers, in turn, as one table.
 
 use core::fmt::Write as _;
+use core::time::Duration;
+use std::env;
 use std::time::SystemTime;
 
+use humantime::format_duration;
+use serde::Serialize;
 use serde_json::json;
 
-use super::args::{Args, Format, Protocol, Spread};
+use super::args::{Args, Format, Spread};
 use super::progress::Progress;
 use super::report::{Exit, Generator, Late, Report};
 use super::run::{Plan, measure};
-use super::server::{Contender, Own};
-use crate::baseline::Baseline;
+use super::server::Contender;
+use super::{contenders, ledger};
 use crate::local::program;
 use crate::output;
 use crate::process::machine;
 
-/// The first one that answers, and the first one that does not, are the references.
-fn contenders(shards: u16) -> [Contender; 13] {
-    let own = |coalesce, protocol, both| Own {
-        shards: Some(shards),
-        coalesce,
-        protocol,
-        both,
-        echo: false,
-        tls: false,
-        resume: false,
-    };
-    let plain = |coalesce, protocol, both| Contender::Own(own(coalesce, protocol, both));
-    let echo = Contender::Own(Own { echo: true, ..own(None, Protocol::V0, false) });
-    let tls = |protocol| Contender::Own(Own { tls: true, ..own(None, protocol, false) });
-    [
-        Contender::Baseline(Baseline::Epoll),
-        Contender::Baseline(Baseline::Answer),
-        Contender::Baseline(Baseline::Tokio),
-        Contender::Baseline(Baseline::Sweep),
-        plain(Some(0), Protocol::V0, false),
-        plain(None, Protocol::V0, false),
-        plain(Some(5), Protocol::V0, false),
-        plain(Some(16), Protocol::V0, false),
-        echo,
-        tls(Protocol::V0),
-        plain(None, Protocol::V1, false),
-        plain(None, Protocol::V1, true),
-        tls(Protocol::V1),
-    ]
-}
-
-/// A session that cannot be resumed, and one that can. The first one is the reference.
-fn pair(args: &Args, shards: u16) -> [Contender; 2] {
-    let own = |resume| Own {
-        shards: Some(shards),
-        coalesce: args.coalesce,
-        protocol: Protocol::V1,
-        both: args.both,
-        echo: false,
-        tls: args.tls,
-        resume,
-    };
-    [false, true].map(|resume| Contender::Own(own(resume)))
-}
-
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    // Find our program before the baselines are measured.
-    let program = program(args.bin.as_deref())?;
-    let plan = Plan { bin: Some(program), ..Plan::new(args) };
     let shards = args.threads.unwrap_or(1);
-    let (contenders, rounds) = match args.pairs {
-        Some(pairs) => (pair(args, shards).to_vec(), pairs),
-        None => (contenders(shards).to_vec(), args.rounds),
+    let chosen = match args.pairs {
+        Some(_) => contenders::pair(args, shards),
+        None => contenders::chosen(contenders::all(shards), &args.only)?,
     };
-    let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
-    // Round by round, so that a machine that is slow for a while is slow for every server.
-    for round in 1..=rounds {
-        for (contender, runs) in contenders.iter().zip(&mut runs) {
-            let prefix = format!("round {round} of {rounds}, {}: ", contender.name());
-            let measured = measure(&plan, contender, Progress::new(prefix))?;
-            runs.push(Report::new(&plan, contender, &measured));
-        }
+    if args.list {
+        list(&chosen, args.timeout)?;
+        return Ok(Exit::Fine);
     }
-    let reports: Vec<Report> = runs.iter().filter_map(|runs| median(runs)).collect();
+    if let Some(folder) = &args.write {
+        ledger::check(folder)?;
+    }
+    let (contenders, left_out) = contenders::installed(chosen);
+    for line in &left_out {
+        output::say(format_args!("left out: {line}"));
+    }
+    // Find our program before the baselines are measured, and count processors before this thread
+    // is kept on one of them.
+    let program = program(args.bin.as_deref())?;
+    let machine = machine();
+    let plan = Plan { bin: Some(program), ..Plan::new(args)? };
+    let rounds = args.pairs.unwrap_or(args.rounds);
+    let servers = measure_all(&plan, &contenders, rounds)?;
+    let comparison = Comparison {
+        machine,
+        time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        command: command(),
+        interval: format_duration(plan.interval).to_string(),
+        load: describe(&plan, shards, rounds),
+        rounds,
+        shards,
+        left_out,
+        servers,
+    };
+    if let Some(folder) = &args.write {
+        ledger::write(&comparison, folder)?;
+    }
     match args.format {
-        Format::Json => output::print(json!({
-            "machine": machine(),
-            "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            "rounds": rounds,
-            "shards": shards,
-            "servers": reports,
-        }))?,
-        Format::Text => {
-            let load = describe(&plan, shards, rounds);
-            output::print(render(&reports, &load).trim_end())?;
+        Format::Json => output::print(json!(comparison))?,
+        Format::Text => output::print(render(&comparison).trim_end())?,
+    }
+    // Faults of a baseline or a peer do not fail the run.
+    let own = comparison.servers.iter().filter(|report| report.own).map(Report::exit);
+    Ok(own.max().unwrap_or(Exit::Fine))
+}
+
+/// The result. Programs read these names.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Comparison {
+    pub(super) machine: String,
+    /// RFC 3339.
+    pub(super) time: String,
+    /// As it was typed.
+    pub(super) command: String,
+    /// Of a client's beats, as text.
+    #[serde(skip)]
+    pub(super) interval: String,
+    /// What was sent, and how it was measured.
+    pub(super) load: String,
+    pub(super) rounds: u16,
+    pub(super) shards: u16,
+    /// Servers that are not installed, with what to install.
+    pub(super) left_out: Vec<String>,
+    pub(super) servers: Vec<Report>,
+}
+
+impl Comparison {
+    /// What a row is compared with: the first one that answers, or that does not, as it does.
+    pub(super) fn base(&self, report: &Report) -> Option<&Report> {
+        self.servers.iter().find(|base| base.answers == report.answers)
+    }
+}
+
+/// Round by round, so that a machine that is slow for a while is slow for every server.
+fn measure_all(plan: &Plan, contenders: &[Contender], rounds: u16) -> anyhow::Result<Vec<Report>> {
+    let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
+    for round in 1..=rounds {
+        for (number, (contender, runs)) in (1..).zip(contenders.iter().zip(&mut runs)) {
+            let prefix = format!(
+                "round {round} of {rounds}, {number} of {}, {}: ",
+                contenders.len(),
+                contender.name()
+            );
+            let measured = measure(plan, contender, Progress::new(prefix))?;
+            runs.push(Report::new(plan, contender, &measured));
         }
     }
-    // Faults of a baseline do not fail the run.
-    let own = reports.iter().filter(|report| report.own).map(Report::exit);
-    Ok(own.max().unwrap_or(Exit::Fine))
+    Ok(runs.iter().filter_map(|runs| median(runs)).collect())
+}
+
+fn list(contenders: &[Contender], timeout: Duration) -> anyhow::Result<()> {
+    for contender in contenders {
+        let rule = contender.rule(timeout);
+        output::print(format_args!("{:<14} {}: {rule}", contender.id(), contender.name()))?;
+    }
+    for line in contenders::installed(contenders.to_vec()).1 {
+        output::print(format_args!("left out: {line}"))?;
+    }
+    Ok(())
+}
+
+/// The command line, with the program's name alone.
+fn command() -> String {
+    let words = ["heartwire-lab".to_owned()].into_iter().chain(env::args().skip(1));
+    words.collect::<Vec<String>>().join(" ")
 }
 
 /// The table's footer: how it was measured.
@@ -105,44 +135,46 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     };
     let rounds = if rounds == 1 { String::new() } else { format!(", medians of {rounds} rounds") };
     let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
+    let pinned = match plan.pin {
+        Some(pin) => format!(
+            "The server is on one processor ({}), and the load on another ({})",
+            pin.server, pin.load
+        ),
+        None => "Server and load share all processors".to_owned(),
+    };
     format!(
-        "{} connections, a beat of 8 bytes (40 on protocol v1, 56 where a session can be resumed) \
-         every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. A ratio is to the bare loop \
-         that does the same: the one that answers, where a server answers or sends beats itself. \
-         Baselines have one thread for all connections; heartwire has {threads} (`--threads \
-         {shards}`), and prints its verdicts as JSON besides. {}, {}.",
-        plan.connections,
-        plan.interval,
-        plan.time,
-        plan.timeout,
-        machine(),
-        humantime::format_rfc3339_seconds(SystemTime::now()),
+        "{} connections, a beat every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. A beat \
+         has 8 bytes, 40 on protocol v1 (56 where a session can be resumed), and with other \
+         servers it is their protocol's. {pinned}. A ratio is to the bare loop that does the same: \
+         the one that answers, where a server answers or sends beats itself. Baselines have one \
+         thread for all connections; heartwire has {threads} (`--threads {shards}`), and prints \
+         its verdicts as JSON besides; other servers have as many as they like.",
+        plan.connections, plan.interval, plan.time, plan.timeout,
     )
 }
 
 /// The table. Ratios are against the first row that does the same: that answers, or does not.
-fn render(reports: &[Report], foot: &str) -> String {
+fn render(comparison: &Comparison) -> String {
     let mut text = String::from(
-        "| server | answers | CPU per beat (user + system) | ratio | wake-ups per beat | memory \
-         per connection | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms \
-         after the timeout: p50 / p99.9 / max | closed, as the clients saw it | early | false |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+        "| server | answers | CPU per beat (user + system) | ratio | busy | wake-ups per beat | \
+         memory per connection | in the kernel | accepts per s | ratio | CPU per accept | verdict, \
+         ms after the timeout: p50 / p99.9 / max | closed, as the clients saw it | early | false \
+         |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for report in reports {
-        let Some(base) = reports.iter().find(|base| base.answers == report.answers) else {
-            continue;
-        };
+    for report in &comparison.servers {
+        let Some(base) = comparison.base(report) else { continue };
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.3} | {:.0} B | {:.0} B | {:.0} \
-             | {} | {:.2} µs | {} | {} | {} | {} |",
+            "| {} | {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.0} % | {:.3} | {:.0} B | {:.0} B | \
+             {:.0} | {} | {:.2} µs | {} | {} | {} | {} |",
             report.server,
-            if report.answers == Some(true) { "yes" } else { "no" },
+            yes(report.answers),
             report.beat_cpu_us,
             report.beat_user_us,
             report.beat_system_us,
             times(report.beat_cpu_us, base.beat_cpu_us),
+            report.busy * 100.0,
             report.wakeups_per_beat,
             report.user_bytes,
             report.kernel_bytes,
@@ -155,23 +187,37 @@ fn render(reports: &[Report], foot: &str) -> String {
             report.wrong,
         );
     }
-    let _ = writeln!(text, "\n{foot}");
-    for report in reports {
-        for warning in &report.warnings {
-            let _ = writeln!(text, "WARNING, {}: {warning}", report.server);
+    let Comparison { machine, time, load, .. } = comparison;
+    let _ = writeln!(text, "\n{load} {machine}, {time}.");
+    for report in &comparison.servers {
+        if let Some(version) = &report.version {
+            let _ = writeln!(text, "{}: {version}; {}", report.server, report.rule);
         }
-        if report.missing > 0 {
-            let _ = writeln!(text, "WARNING, {}: {} never closed", report.server, report.missing);
-        }
+    }
+    for line in &comparison.left_out {
+        let _ = writeln!(text, "left out: {line}");
+    }
+    for (server, doubt) in comparison.servers.iter().flat_map(doubts) {
+        let _ = writeln!(text, "WARNING, {server}: {doubt}");
     }
     text
 }
 
-fn times(figure: f64, base: f64) -> String {
+/// Reasons to doubt a row, with its server.
+pub(super) fn doubts(report: &Report) -> impl Iterator<Item = (&str, String)> {
+    let missing = (report.missing > 0).then(|| format!("{} never closed", report.missing));
+    report.warnings.iter().cloned().chain(missing).map(|doubt| (report.server.as_str(), doubt))
+}
+
+pub(super) fn yes(answers: Option<bool>) -> &'static str {
+    if answers == Some(true) { "yes" } else { "no" }
+}
+
+pub(super) fn times(figure: f64, base: f64) -> String {
     if base > 0.0 { format!("{:.2} ×", figure / base) } else { "-".to_owned() }
 }
 
-fn late(late: Option<Late>) -> String {
+pub(super) fn late(late: Option<Late>) -> String {
     late.map_or_else(
         || "-".to_owned(),
         |late| format!("{:.1} / {:.1} / {:.1}", late.p50, late.p999, late.max),
@@ -190,6 +236,7 @@ fn median(runs: &[Report]) -> Option<Report> {
     report.beat_system_us = mid(|r| r.beat_system_us);
     report.wakeups_per_beat = mid(|r| r.wakeups_per_beat);
     report.answers_per_beat = mid(|r| r.answers_per_beat);
+    report.busy = mid(|r| r.busy);
     report.user_bytes = mid(|r| r.user_bytes);
     report.kernel_bytes = mid(|r| r.kernel_bytes);
     report.verdict_ms = median_late(runs.iter().filter_map(|r| r.verdict_ms).collect());
@@ -234,4 +281,4 @@ fn middle(mut figures: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -46,6 +46,8 @@ pub(crate) struct Load {
     poll: OwnedFd,
     open: usize,
     received: u64,
+    /// They say nothing more, whatever they are asked.
+    frozen: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,8 @@ struct Client {
     /// `None` once the server has closed it.
     stream: Option<TcpStream>,
     session: Option<Session>,
+    /// The server has said something.
+    is_greeted: bool,
     note: Note,
 }
 
@@ -70,15 +74,28 @@ pub(crate) struct Beats {
 #[derive(Clone, Debug)]
 pub(crate) struct Speech {
     /// After it has connected.
-    hello: Vec<u8>,
+    pub(super) hello: Vec<u8>,
+    /// Whether the server says something then, which ends the handshake.
+    pub(super) is_greeted: bool,
     /// A beat.
-    beat: Vec<u8>,
+    pub(super) beat: Vec<u8>,
+    /// How long an answer to it is, or a beat of the server.
+    pub(super) answer_len: usize,
+    /// What the server asks by itself.
+    pub(super) question: Option<Question>,
+}
+
+/// Bytes that the server sends at once, and the reply to them.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) asked: Vec<u8>,
+    pub(super) reply: Vec<u8>,
 }
 
 impl Speech {
     /// The tutorial's: a HEART without a body.
     pub(super) fn v0() -> Self {
-        Self { hello: Vec::new(), beat: frame::BEAT.to_vec() }
+        Self::new(Vec::new(), frame::BEAT.to_vec())
     }
 
     /// A HELLO, and beats that echo nothing. If it has a timeout, the server sends beats as often.
@@ -100,7 +117,12 @@ impl Speech {
         let position: &[u8] = if resume { &[0; ACK_LEN] } else { &[] };
         let body = [beat.as_slice(), position].concat();
         let header = codec::header(Kind::Heart, body.len()).context("a beat is short")?;
-        Ok(Self { hello: hello.encode(), beat: [header.as_slice(), &body].concat() })
+        Ok(Self::new(hello.encode(), [header.as_slice(), &body].concat()))
+    }
+
+    /// Our servers send beats as long as their clients'.
+    fn new(hello: Vec<u8>, beat: Vec<u8>) -> Self {
+        Self { hello, is_greeted: false, answer_len: beat.len(), beat, question: None }
     }
 }
 
@@ -112,7 +134,8 @@ impl Load {
         identity: Option<Identity>,
     ) -> anyhow::Result<Self> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self { target, speech, identity, clients: Vec::new(), poll, open: 0, received: 0 })
+        let clients = Vec::new();
+        Ok(Self { target, speech, identity, clients, poll, open: 0, received: 0, frozen: false })
     }
 
     /// How many are still connected.
@@ -127,7 +150,12 @@ impl Load {
 
     /// How long an answer is, or a beat of the server.
     pub(super) fn answer_len(&self) -> u64 {
-        u64::try_from(self.speech.beat.len()).unwrap_or(u64::MAX)
+        u64::try_from(self.speech.answer_len).unwrap_or(u64::MAX)
+    }
+
+    /// From now on no client says anything.
+    pub(super) fn freeze(&mut self) {
+        self.frozen = true;
     }
 
     pub(super) fn notes(&self) -> Vec<Note> {
@@ -162,7 +190,8 @@ impl Load {
         epoll::add(&self.poll, &stream, EventData::new_u64(u64::from(number)), interest)?;
         let local = stream.local_addr()?;
         let note = Note { local, last_sent_ns: nanos(SystemTime::now()), closed_ns: None };
-        self.clients.push(Client { stream: Some(stream), session, note });
+        let is_greeted = !self.speech.is_greeted;
+        self.clients.push(Client { stream: Some(stream), session, is_greeted, note });
         self.open += 1;
         Ok(())
     }
@@ -176,7 +205,7 @@ impl Load {
         let newest = usize::try_from(newest)?;
         let began = Instant::now();
         while self.clients.iter().rev().take(newest).any(Client::is_handshaking) {
-            ensure!(began.elapsed() < within, "the server does not finish its TLS handshakes");
+            ensure!(began.elapsed() < within, "the server does not finish its handshakes");
             self.look(LOOK_EVERY)?;
         }
         Ok(())
@@ -236,10 +265,11 @@ impl Load {
                 return Ok(());
             }
             let now_ns = nanos(SystemTime::now());
+            let question = self.speech.question.as_ref().filter(|_| !self.frozen);
             for event in &events {
                 let client = self.clients.get_mut(usize::try_from(event.data.u64())?);
                 let Some(client) = client else { continue };
-                if client.drain(now_ns, &mut self.received) {
+                if client.drain(now_ns, question, &mut self.received) {
                     self.open = self.open.saturating_sub(1);
                 }
             }
@@ -267,13 +297,26 @@ impl Client {
         }
     }
 
-    /// Reads what the server sent, and counts its bytes; true if that was the end.
-    fn drain(&mut self, now_ns: u64, received: &mut u64) -> bool {
+    /// Reads what the server sent, counts its bytes, and replies to a question; true if that was
+    /// the end.
+    fn drain(&mut self, now_ns: u64, question: Option<&Question>, received: &mut u64) -> bool {
         let Some(stream) = &mut self.stream else { return false };
+        let before = *received;
+        let mut is_asked = false;
         let found = match &mut self.session {
-            None => drain(stream, received),
+            None => drain(stream, received, |bytes| {
+                is_asked |= question.is_some_and(|question| question.is_in(bytes));
+            }),
             Some(session) => session.drain(stream, received),
         };
+        self.is_greeted |= *received > before;
+        // A reply without room is lost, as one that the network loses.
+        if is_asked
+            && let Some(question) = question
+            && stream.write_all(&question.reply).is_ok()
+        {
+            self.note.last_sent_ns = now_ns;
+        }
         if found == Found::End {
             self.note.closed_ns = Some(now_ns);
             self.stream = None;
@@ -283,16 +326,26 @@ impl Client {
     }
 
     fn is_handshaking(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::is_handshaking)
+        let is_open = self.stream.is_some();
+        is_open && !self.is_greeted || self.session.as_ref().is_some_and(Session::is_handshaking)
     }
 }
 
-/// Reads everything in the socket, and keeps only the count.
-fn drain(stream: &mut TcpStream, received: &mut u64) -> Found {
+impl Question {
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        bytes.windows(self.asked.len()).any(|part| part == self.asked)
+    }
+}
+
+/// Reads everything in the socket, counts it, and shows it.
+fn drain(stream: &mut TcpStream, received: &mut u64, mut show: impl FnMut(&[u8])) -> Found {
     let mut buffer = [0; 4096];
     loop {
         match stream.read(&mut buffer) {
-            Ok(len @ 1..) => *received += u64::try_from(len).unwrap_or(u64::MAX),
+            Ok(len @ 1..) => {
+                *received += u64::try_from(len).unwrap_or(u64::MAX);
+                show(buffer.get(..len).unwrap_or_default());
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Found::All,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return Found::End,

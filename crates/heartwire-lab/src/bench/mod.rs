@@ -8,8 +8,12 @@ use std::process::ExitCode;
 
 mod args;
 mod compare;
+mod contenders;
 mod lateness;
+mod ledger;
 mod load;
+mod peer;
+mod pin;
 mod progress;
 mod report;
 mod run;

@@ -18,6 +18,9 @@ const MAX_LATE: Duration = Duration::from_millis(10);
 /// So was one that is busier.
 const MAX_BUSY: f64 = 0.9;
 
+/// A pinned server that is busier has no time left.
+const MAX_SERVER_BUSY: f64 = 0.97;
+
 /// The result, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exit {
@@ -42,7 +45,15 @@ impl From<Exit> for ExitCode {
 /// The numbers of one run, or the medians of several. Programs read these names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Report {
+    /// As typed after `--only`.
+    pub(super) id: String,
     pub(super) server: String,
+    /// The version of another project's server, and of what it runs on.
+    pub(super) version: Option<String>,
+    /// What it does with a silent client, in words.
+    pub(super) rule: String,
+    /// The shortest silence after which it closes a connection by that.
+    pub(super) timeout_ms: f64,
     #[serde(skip)]
     pub(super) own: bool,
     pub(super) connections: u32,
@@ -58,6 +69,9 @@ pub(super) struct Report {
     /// Whether the server sends as often as its clients do, if we know.
     pub(super) answers: Option<bool>,
     pub(super) answers_per_beat: f64,
+    /// Of one processor; more where its threads run on several.
+    pub(super) busy: f64,
+    pub(super) threads: usize,
     pub(super) user_bytes: f64,
     pub(super) kernel_bytes: f64,
     /// By the times printed with the verdicts.
@@ -105,8 +119,17 @@ impl Report {
             busy: ratio(measured.own_cpu_ns, whole_nanos(measured.time)),
         };
         let accepting = measured.accepting;
+        let busy = ratio(measured.beating.cpu_ns, whole_nanos(measured.time));
+        let version = match contender {
+            Contender::Peer(peer) => peer.version(),
+            Contender::Own(_) | Contender::Baseline(_) | Contender::Running { .. } => None,
+        };
         Self {
+            id: contender.id(),
             server: contender.name(),
+            version,
+            rule: contender.rule(plan.timeout),
+            timeout_ms: contender.timeout(plan.timeout).as_secs_f64() * 1e3,
             own: contender.is_own(),
             connections: measured.connections,
             accepts_per_s: ratio(connections, whole_nanos(accepting.time)) * 1e9,
@@ -119,6 +142,8 @@ impl Report {
             wakeups_per_beat: ratio(measured.beating.wakeups, beats),
             answers: contender.answers(),
             answers_per_beat: ratio(measured.received / measured.answer_len.max(1), beats),
+            busy,
+            threads: measured.threads,
             user_bytes: ratio(measured.user_bytes, connections),
             // Both ends of each connection are on this machine.
             kernel_bytes: ratio(measured.kernel_bytes, 2 * connections),
@@ -128,7 +153,7 @@ impl Report {
             wrong: judgement.wrong,
             missing: judgement.missing,
             generator,
-            warnings: warnings(plan, generator, measured.beats.stuck),
+            warnings: warnings(plan, generator, busy, measured.beats.stuck),
         }
     }
 
@@ -232,7 +257,7 @@ impl Late {
     }
 }
 
-fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
+fn warnings(plan: &Plan, generator: Generator, busy: f64, stuck: u64) -> Vec<String> {
     let mut warnings = Vec::new();
     // A burst takes time; it only must end within the first part of its interval.
     let max_late = match plan.spread {
@@ -241,6 +266,10 @@ fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
     };
     if generator.late_p99_ms > max_late.as_secs_f64() * 1e3 || generator.busy > MAX_BUSY {
         warnings.push("the generator was itself the bottleneck".to_owned());
+    }
+    if plan.pin.is_some() && busy > MAX_SERVER_BUSY {
+        // With many beats in each read, a beat costs less than it does alone.
+        warnings.push("its processor was busy all the time: it may not have kept up".to_owned());
     }
     if stuck > 0 {
         warnings.push(format!(

@@ -12,12 +12,13 @@ use rustix::process::Signal;
 use super::args::{Args, Protocol, Spread};
 use super::lateness::{Judgement, judge, nanos};
 use super::load::{Beats, Load};
+use super::pin::Pin;
 use super::progress::Progress;
 use super::report::{Exit, Report};
 use super::schedule::Schedule;
 use super::server::{Contender, Own, Server};
 use super::tls::Identity;
-use crate::process::{Memory, Usage, accept_queue, accept_queue_max, own_thread_cpu_ns};
+use crate::process::{Memory, Usage, accept_queue, accept_queue_max, own_thread_cpu_ns, threads};
 
 /// How many clients wait at most while the server is stopped, and for how long: well below the
 /// pause that ours would report and the age of a stale handshake, and long enough to be timed.
@@ -25,11 +26,12 @@ const ACCEPT_BURST: u32 = 2000;
 const ACCEPT_BURST_WITHIN: Duration = Duration::from_millis(500);
 /// How long to wait for an empty accept queue.
 const ACCEPT_WITHIN: Duration = Duration::from_secs(20);
-/// How long to wait for TLS handshakes.
+/// How many clients connect to a peer before it must have accepted them.
+const PEER_BURST: u32 = 64;
+/// How long to wait for handshakes.
 const HANDSHAKES_WITHIN: Duration = Duration::from_secs(60);
-/// How long to wait for the last verdicts, after the timeout. The sweep needs a fifth of the
-/// timeout more.
-const FREEZE_GRACE: Duration = Duration::from_secs(5);
+/// How long to wait for the last verdicts, after the longest timeout. mosquitto looks every 5 s.
+const FREEZE_GRACE: Duration = Duration::from_secs(8);
 /// How long to wait for the server's output, after it has closed the connections.
 const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
 
@@ -44,11 +46,14 @@ pub(super) struct Plan {
     pub(super) freeze: bool,
     /// The program of `Contender::Own`; `None` is the one beside this one.
     pub(super) bin: Option<PathBuf>,
+    /// The processors of the server and of the load.
+    pub(super) pin: Option<Pin>,
 }
 
 impl Plan {
-    pub(super) fn new(args: &Args) -> Self {
-        Self {
+    /// With `--pin`, this thread is on one processor from now on.
+    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
+        Ok(Self {
             connections: args.connections,
             interval: args.interval,
             spread: args.spread,
@@ -56,7 +61,8 @@ impl Plan {
             timeout: args.timeout,
             freeze: !args.no_freeze,
             bin: args.bin.clone(),
-        }
+            pin: args.pin.then(Pin::take).transpose()?,
+        })
     }
 }
 
@@ -71,6 +77,8 @@ pub(super) struct Measured {
     /// For how long, and how much of that this thread was busy.
     pub(super) time: Duration,
     pub(super) own_cpu_ns: u64,
+    /// The server's threads, at the end.
+    pub(super) threads: usize,
     /// Bytes that the server sent in that time, to all clients.
     pub(super) received: u64,
     /// How many of them are a beat or an answer.
@@ -91,7 +99,7 @@ pub(super) struct Accepting {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     ensure!(!args.echo || args.protocol == Protocol::V0, "--echo answers beats of protocol v0");
-    let plan = Plan::new(args);
+    let plan = Plan::new(args)?;
     let contender = match (args.server, args.target) {
         (Some(pid), Some(target)) => Contender::Running { pid, target },
         _ => Contender::Own(Own {
@@ -121,7 +129,8 @@ pub(super) fn measure(
     let mut load = Load::new(server.target, contender.speech(plan)?, identity)?;
     let memory_before = Memory::of(server.pid)?;
 
-    let accepting = connect_all(&mut load, &server, plan.connections, &mut progress)?;
+    let stops = contender.is_stopped_to_accept();
+    let accepting = connect_all(&mut load, &server, plan.connections, stops, &mut progress)?;
 
     progress.phase("one interval to settle");
     let mut schedule = Schedule::new(plan.connections, plan.interval, plan.spread);
@@ -141,11 +150,12 @@ pub(super) fn measure(
     let beating = Usage::of(server.pid).context("the server is gone")? - usage_before;
     let received = load.received() - received_before;
     let memory = Memory::of(server.pid)?;
+    let threads = threads(server.pid)?;
 
     let frozen = plan.freeze && contender.judges();
     let freeze_ns = frozen.then(|| nanos(SystemTime::now()));
     if frozen {
-        freeze(&mut load, plan, &mut progress)?;
+        freeze(&mut load, contender.longest_timeout(plan.timeout), &mut progress)?;
     } else {
         load.look(Duration::ZERO)?;
     }
@@ -158,27 +168,30 @@ pub(super) fn measure(
         beating,
         time,
         own_cpu_ns,
+        threads,
         received,
         answer_len: load.answer_len(),
         user_bytes: memory.user.saturating_sub(memory_before.user),
         kernel_bytes: memory.slab.saturating_sub(memory_before.slab),
-        judgement: judge(&notes, &verdicts, plan.timeout, freeze_ns)?,
+        judgement: judge(&notes, &verdicts, contender.timeout(plan.timeout), freeze_ns)?,
     })
 }
 
-/// Connects all clients. Our own server is stopped while some of them connect, so that the time to
-/// accept them is the server's alone; for another one only the total is known.
+/// Connects all clients. A server that `stops` is stopped while some of them connect, so that the
+/// time to accept them is the server's alone; for another one only the total is known.
 fn connect_all(
     load: &mut Load,
     server: &Server,
     count: u32,
+    stops: bool,
     progress: &mut Progress,
 ) -> anyhow::Result<Accepting> {
     progress.phase(format_args!("connecting {count} clients to {}", server.target));
     let before = Usage::of(server.pid)?;
     let began = Instant::now();
-    let queued = server.is_child();
-    let burst = ACCEPT_BURST.min(accept_queue_max() / 2).max(1);
+    let queued = stops && server.is_child();
+    let burst = if server.is_child() && !stops { PEER_BURST } else { ACCEPT_BURST };
+    let burst = burst.min(accept_queue_max() / 2).max(1);
     let mut accepting = Duration::ZERO;
     let mut done = 0;
     while done < count {
@@ -217,9 +230,10 @@ fn wait_until_accepted(target: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// Stops sending, and waits until the server has closed every connection.
-fn freeze(load: &mut Load, plan: &Plan, progress: &mut Progress) -> anyhow::Result<()> {
-    progress.phase(format_args!("all frozen; verdicts within {:?}", plan.timeout));
-    let deadline = Instant::now() + plan.timeout + plan.timeout / 4 + FREEZE_GRACE;
+fn freeze(load: &mut Load, longest: Duration, progress: &mut Progress) -> anyhow::Result<()> {
+    progress.phase(format_args!("all frozen; verdicts within {longest:?}"));
+    load.freeze();
+    let deadline = Instant::now() + longest + FREEZE_GRACE;
     while load.open() > 0 && Instant::now() < deadline {
         load.look(Duration::from_millis(250))?;
         progress.update(format_args!("all frozen, {} not declared dead yet", load.open()));

@@ -1,5 +1,6 @@
-//! The server under load: `heartwire serve`, a baseline, or one that already runs.
+//! The server under load: `heartwire serve`, a baseline, a peer, or one that already runs.
 
+use core::fmt::Write as _;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::env;
@@ -13,10 +14,12 @@ use anyhow::Context;
 use heartwire::server::limits::Admission;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::args::Protocol;
 use super::lateness::{VerdictLine, nanos};
 use super::load::Speech;
+use super::peer::{Peer, Start, wait_until_listening};
 use super::run::Plan;
 use super::tls::Identity;
 use crate::baseline::Baseline;
@@ -29,6 +32,8 @@ pub(super) enum Contender {
     Own(Own),
     /// `heartwire-lab baseline`.
     Baseline(Baseline),
+    /// Another project's.
+    Peer(Peer),
     /// A process that is already running.
     Running { pid: u32, target: SocketAddr },
 }
@@ -47,6 +52,23 @@ pub(super) struct Own {
     pub(super) tls: bool,
     /// Sessions can be resumed.
     pub(super) resume: bool,
+}
+
+impl Own {
+    fn id(&self) -> String {
+        let Self { coalesce, protocol, both, echo, tls, resume, shards: _ } = self;
+        let mut id = match protocol {
+            Protocol::V0 => "v0".to_owned(),
+            Protocol::V1 => "v1".to_owned(),
+        };
+        if let Some(beats) = coalesce {
+            // Writing to a string does not fail.
+            let _ = write!(id, "-coalesce-{beats}");
+        }
+        let parts = [(both, "-both"), (echo, "-echo"), (tls, "-tls"), (resume, "-resume")];
+        id.extend(parts.iter().filter(|(is_set, _)| **is_set).map(|(_, part)| *part));
+        id
+    }
 }
 
 impl Contender {
@@ -80,8 +102,57 @@ impl Contender {
             Self::Baseline(Baseline::Answer) => "bare epoll + recv + send, no liveness".to_owned(),
             Self::Baseline(Baseline::Tokio) => "tokio, a task and a timeout each".to_owned(),
             Self::Baseline(Baseline::Sweep) => "a map, swept every fifth of the timeout".to_owned(),
+            Self::Peer(peer) => peer.name().to_owned(),
             Self::Running { pid, target } => format!("process {pid} on {target}"),
         }
+    }
+
+    /// As typed after `--only`.
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::Own(own) => own.id(),
+            Self::Baseline(baseline) => baseline.name().to_owned(),
+            Self::Peer(peer) => peer.id().to_owned(),
+            Self::Running { .. } => "process".to_owned(),
+        }
+    }
+
+    /// What it does with a silent client, in words; empty where we do not know.
+    pub(super) fn rule(&self, wanted: Duration) -> String {
+        match self {
+            Self::Own(_) => format!("declares a client dead {wanted:?} after its last byte"),
+            Self::Baseline(Baseline::Epoll | Baseline::Answer) => "closes none".to_owned(),
+            Self::Baseline(Baseline::Tokio) => format!("closes when a read takes {wanted:?}"),
+            Self::Baseline(Baseline::Sweep) => {
+                format!("closes after {wanted:?} to {:?}", wanted + wanted / 5)
+            }
+            Self::Peer(peer) => peer.rule(wanted),
+            Self::Running { .. } => String::new(),
+        }
+    }
+
+    /// The shortest silence after which it closes a connection by its own rule.
+    pub(super) fn timeout(&self, wanted: Duration) -> Duration {
+        match self {
+            Self::Peer(peer) => peer.timeout(wanted),
+            Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => wanted,
+        }
+    }
+
+    /// The longest silence that it may need, without what it is late by.
+    pub(super) fn longest_timeout(&self, wanted: Duration) -> Duration {
+        match self {
+            // `ws` pings once per timeout.
+            Self::Peer(peer) => peer.timeout(wanted) * 2,
+            // The sweep comes every fifth of it.
+            Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => wanted + wanted / 4,
+        }
+    }
+
+    /// Whether it may be stopped for a moment while clients connect: for that its accept queue must
+    /// be long, and mosquitto's has room for 100.
+    pub(super) fn is_stopped_to_accept(&self) -> bool {
+        matches!(self, Self::Own(_) | Self::Baseline(_))
     }
 
     pub(super) fn is_own(&self) -> bool {
@@ -102,6 +173,7 @@ impl Contender {
         match self {
             Self::Own(Own { both, echo, .. }) => Some(*both || *echo),
             Self::Baseline(baseline) => Some(*baseline == Baseline::Answer),
+            Self::Peer(peer) => Some(peer.answers()),
             Self::Running { .. } => None,
         }
     }
@@ -112,6 +184,7 @@ impl Contender {
             Self::Own(Own { protocol: Protocol::V1, both, resume, .. }) => {
                 Speech::v1(plan.interval, both.then_some(plan.timeout), *resume)
             }
+            Self::Peer(peer) => Ok(peer.speech(plan.timeout)),
             Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
         }
     }
@@ -121,7 +194,7 @@ impl Contender {
         let [timeout, interval] = [plan.timeout, plan.interval]
             .map(|time| humantime::format_duration(time).to_string().replace(' ', ""));
         Ok(match self {
-            Self::Running { .. } => None,
+            Self::Running { .. } | Self::Peer(_) => None,
             Self::Baseline(baseline) => {
                 // A process of its own, as ours is.
                 let mut command = Command::new(env::current_exe()?);
@@ -184,6 +257,8 @@ pub(super) struct Server {
     pub(super) target: SocketAddr,
     child: Option<Child>,
     output: Arc<Mutex<Vec<u8>>>,
+    /// Its files, if it needs any.
+    _folder: Option<TempDir>,
 }
 
 impl Drop for Server {
@@ -205,10 +280,24 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let output = Arc::new(Mutex::new(Vec::new()));
         if let Contender::Running { pid, target } = *contender {
-            return Ok(Self { pid, target, child: None, output });
+            return Ok(Self { pid, target, child: None, output, _folder: None });
         }
-        let mut command = contender.command(plan, identity)?.context("nothing to start")?;
+        let (command, address, folder) = match contender {
+            Contender::Peer(peer) => {
+                let Start { command, address, folder } =
+                    peer.start(plan.timeout, plan.connections)?;
+                (command, address, Some(folder))
+            }
+            Contender::Own(_) | Contender::Baseline(_) | Contender::Running { .. } => {
+                let command = contender.command(plan, identity)?;
+                (command.context("nothing to start")?, None, None)
+            }
+        };
         let program = command.get_program().to_owned();
+        let mut command = match plan.pin {
+            Some(pin) => pin.server(&command),
+            None => command,
+        };
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -217,12 +306,18 @@ impl Server {
         let stdout = child.stdout.take().context("no output")?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         // From here on dropping this value kills it.
-        let mut server = Self { pid: child.id(), target: unknown, child: Some(child), output };
+        let mut server =
+            Self { pid: child.id(), target: unknown, child: Some(child), output, _folder: folder };
         let mut stdout = BufReader::with_capacity(1 << 16, stdout);
-        let mut first = String::new();
-        stdout.read_line(&mut first)?;
-        server.target = listening_address(&first)
-            .with_context(|| format!("{} did not say where it listens", program.display()))?;
+        if let (Some(address), Some(child)) = (address, &mut server.child) {
+            wait_until_listening(child, address).with_context(|| program.display().to_string())?;
+            server.target = address;
+        } else {
+            let mut first = String::new();
+            stdout.read_line(&mut first)?;
+            server.target = listening_address(&first)
+                .with_context(|| format!("{} did not say where it listens", program.display()))?;
+        }
         server.collect(stdout)?;
         Ok(server)
     }

@@ -23,7 +23,7 @@ pub(super) fn is_installed(program: &str) -> bool {
 }
 
 /// Where a program is, if it is installed.
-pub(super) fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian's directories for most of these programs, which may not be in a user's PATH.
     let more = ["/usr/sbin", "/sbin"].map(Into::into);

@@ -71,6 +71,8 @@ pub mod tunnel;
 #[cfg(target_os = "linux")]
 pub use self::args::Args;
 #[cfg(target_os = "linux")]
+pub(crate) use self::command::find;
+#[cfg(target_os = "linux")]
 pub use self::run::run;
 
 /// Arguments of `net` on systems without network namespaces: any.

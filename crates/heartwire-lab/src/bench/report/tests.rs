@@ -1,4 +1,5 @@
 use super::*;
+use crate::bench::pin::Pin;
 
 fn plan() -> Plan {
     let second = Duration::from_secs(1);
@@ -10,13 +11,18 @@ fn plan() -> Plan {
         timeout: second * 15,
         freeze: true,
         bin: None,
+        pin: None,
     }
 }
 
 /// A run with nothing wrong in it.
 pub(crate) fn sample(server: &str, beat_cpu_us: f64) -> Report {
     Report {
+        id: server.to_owned(),
         server: server.to_owned(),
+        version: None,
+        rule: "declares a client dead".to_owned(),
+        timeout_ms: 15_000.0,
         own: true,
         connections: 1000,
         accepts_per_s: 150_000.4,
@@ -29,6 +35,8 @@ pub(crate) fn sample(server: &str, beat_cpu_us: f64) -> Report {
         wakeups_per_beat: 0.25,
         answers: Some(false),
         answers_per_beat: 0.0,
+        busy: 0.5,
+        threads: 3,
         user_bytes: 171.0,
         kernel_bytes: 4612.0,
         verdict_ms: Some(Late { count: 1000, min: 0.2, p50: 4.0, p99: 9.0, p999: 10.0, max: 11.0 }),
@@ -69,7 +77,7 @@ fn the_exit_code_tells_wrong_from_missing() {
 fn a_late_or_busy_generator_says_so() {
     let fine = Generator { late_p99_ms: 9.0, late_max_ms: 500.0, busy: 0.5 };
     let said = |plan: &Plan, generator| {
-        warnings(plan, generator, 0).iter().any(|warning| warning.contains("bottleneck"))
+        warnings(plan, generator, 0.5, 0).iter().any(|warning| warning.contains("bottleneck"))
     };
     assert!(!said(&plan(), fine));
     assert!(said(&plan(), Generator { late_p99_ms: 11.0, ..fine }));
@@ -77,11 +85,22 @@ fn a_late_or_busy_generator_says_so() {
 }
 
 #[test]
+fn a_server_without_time_left_says_so() {
+    let pin = Some(Pin { server: 1, load: 0 });
+    let generator = Generator { late_p99_ms: 1.0, late_max_ms: 1.0, busy: 0.5 };
+    let said = |plan: &Plan, busy| {
+        warnings(plan, generator, busy, 0).iter().any(|warning| warning.contains("kept up"))
+    };
+    assert!(said(&Plan { pin, ..plan() }, 0.99));
+    assert!(!said(&Plan { pin, ..plan() }, 0.9) && !said(&plan(), 1.5));
+}
+
+#[test]
 fn a_burst_may_take_a_tenth_of_its_interval() {
     let plan = Plan { spread: Spread::Burst, ..plan() };
     let late = |late_p99_ms| Generator { late_p99_ms, late_max_ms: late_p99_ms, busy: 0.5 };
-    assert!(!warnings(&plan, late(99.0), 0).iter().any(|w| w.contains("bottleneck")));
-    assert!(warnings(&plan, late(101.0), 0).iter().any(|w| w.contains("bottleneck")));
+    assert!(!warnings(&plan, late(99.0), 0.5, 0).iter().any(|w| w.contains("bottleneck")));
+    assert!(warnings(&plan, late(101.0), 0.5, 0).iter().any(|w| w.contains("bottleneck")));
 }
 
 #[test]

@@ -407,7 +407,7 @@ fn load_tokens(path: &Path) -> Result<Tokens, Usage> {
 }
 
 pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, Usage> {
-    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca, tls_client_crl } = args;
+    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca, tls_client_crl, tls_ticket_keys } = args;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
     let mut tls = ServerTls::new(certificate, key);
     if let Some(roots) = tls_client_ca {
@@ -415,6 +415,11 @@ pub(crate) fn load_tls(args: &ServeTlsArgs) -> Result<Option<SharedServerTls>, U
         for file in tls_client_crl {
             tls = tls.revocation_lists(file);
         }
+    }
+    match tls_ticket_keys {
+        None => {}
+        Some(off) if off == Path::new("off") => tls = tls.without_tickets(),
+        Some(file) => tls = tls.ticket_keys(file),
     }
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }

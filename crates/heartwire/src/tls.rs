@@ -4,8 +4,9 @@
 //! a [`SharedServerTls`] or a [`SharedClientTls`], for the configuration of a server or a client.
 //! `docs/adr/0008-tls.md` explains the decisions.
 //!
-//! There are no session tickets: a long-lived connection does not need them, and a ticket would
-//! admit a client whose certificate is no longer accepted.
+//! A client that returns shows a session ticket instead of certificates;
+//! `docs/adr/0036-session-tickets.md` says what keeps a ticket from admitting a client that a full
+//! handshake would not.
 
 mod client;
 mod config_error;
@@ -16,8 +17,10 @@ mod files;
 mod machine;
 mod server;
 pub(crate) mod session;
+mod store;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod validity;
 
 pub use client::{ClientTls, SharedClientTls};
@@ -28,6 +31,7 @@ pub(crate) use fault::CertificateFault;
 pub(crate) use fault::{PROXY_HEADER, TlsFault};
 pub use server::{ServerTls, SharedServerTls};
 pub(crate) use session::{MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
+pub(crate) use store::Tickets;
 
 /// ALPN protocol name (RFC 7301), which detects a connection to a port of another protocol. A peer
 /// without ALPN is accepted.

@@ -278,6 +278,18 @@ pub(crate) struct ServeTlsArgs {
     /// overdue.
     #[arg(long, value_name = "FILE", value_delimiter = ',', requires = "tls_client_ca")]
     pub(crate) tls_client_crl: Vec<PathBuf>,
+
+    /// Encrypt session tickets with the keys in this file, so that clients also return with them
+    /// after a restart, and to other servers with the same file and certificate; or `off`: no
+    /// tickets. Default: keys that the process draws.
+    ///
+    /// Each line is a key of 64 hexadecimal digits (`openssl rand -hex 32`). The first one
+    /// encrypts, tickets of all are accepted, for a week. A ticket saves a returning client and
+    /// the server more than half of the handshake's work. It is not accepted after the
+    /// certificates, the CAs or the revocation lists have changed. Keep the file as secret as a
+    /// CA's key.
+    #[arg(long, value_name = "FILE|off", requires = "tls_cert")]
+    pub(crate) tls_ticket_keys: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -38,6 +38,7 @@ impl Reload for Running {
         "tls-client-ca",
         "tls-client-crl",
         "tls-key",
+        "tls-ticket-keys",
         "tokens",
         "verbose",
     ];

@@ -27,7 +27,7 @@ use super::config::Token;
 use super::runtime::Stream;
 use super::transport::Transport;
 use crate::kernel::{KernelOptions, KernelReport};
-use crate::tls::{self, SharedClientTls, TlsError, TlsFailure, TlsFault, TlsSession};
+use crate::tls::{self, SharedClientTls, Tickets, TlsError, TlsFailure, TlsFault, TlsSession};
 use crate::{Reason, clock};
 
 /// A new connection.
@@ -45,6 +45,8 @@ pub(super) struct Dialled<S> {
 pub(super) struct Dialler {
     look_up: LookUp,
     failures: Failures,
+    /// TLS session tickets of earlier connections.
+    tickets: Tickets,
     /// Where the session is that the client comes back to: tried first, because another address
     /// may be that of another server.
     pub(super) session_at: Option<SocketAddr>,
@@ -78,7 +80,7 @@ impl Dialler {
         };
         if let Some(tls) = &config.tls {
             let peer = dialled.peer;
-            if let Err(error) = secure(&mut dialled, tls, config).await {
+            if let Err(error) = secure(&mut dialled, tls, &mut self.tickets, config).await {
                 self.handle_failed(peer, clock::now());
                 return Err(match error {
                     TlsFailure::Fault { fault, detail } => {
@@ -122,9 +124,10 @@ impl Dialler {
 async fn secure(
     dialled: &mut Dialled<Stream>,
     tls: &SharedClientTls,
+    tickets: &mut Tickets,
     config: &ClientConfig,
 ) -> Result<(), TlsFailure> {
-    let session = TlsSession::client(tls, host_of(&config.target))?;
+    let session = TlsSession::client(tls, host_of(&config.target), tickets)?;
     let within = config.handshake_timeout;
     match timeout(within, dialled.transport.secure(session)).await {
         Ok(secured) => dialled.said = secured?,

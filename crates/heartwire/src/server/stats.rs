@@ -110,6 +110,10 @@ counters! {
         resumed,
         /// Times that a client came back to a session that has ended.
         lost,
+        /// TLS handshakes that were completed.
+        tls_handshakes,
+        /// How many of those were with a session ticket.
+        tls_tickets,
     }
     ends {
         /// Sessions that ended because the client closed, between frames.

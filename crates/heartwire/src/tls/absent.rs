@@ -48,6 +48,9 @@ pub(crate) enum Received {
     Truncated,
 }
 
+#[derive(Debug, Default)]
+pub(crate) struct Tickets;
+
 #[derive(Debug)]
 pub(crate) enum TlsSession {}
 
@@ -56,7 +59,11 @@ impl TlsSession {
         match *tls {}
     }
 
-    pub(crate) fn client(tls: &SharedClientTls, _host: &str) -> Result<Self, TlsFailure> {
+    pub(crate) fn client(
+        tls: &SharedClientTls,
+        _host: &str,
+        _tickets: &mut Tickets,
+    ) -> Result<Self, TlsFailure> {
         match *tls {}
     }
 
@@ -85,6 +92,10 @@ impl TlsSession {
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn has_resumed(&self) -> bool {
         match *self {}
     }
 

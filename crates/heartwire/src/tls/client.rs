@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, version};
 use tracing::{debug, warn};
 
@@ -17,6 +18,7 @@ use super::diagnose;
 use super::error::TlsFailure;
 use super::files::{self, Identity};
 use super::server::unavailable;
+use super::store::Tickets;
 
 /// The TLS settings of a client. Files are in PEM format.
 #[derive(Clone, Debug, Default)]
@@ -90,10 +92,13 @@ impl ClientTls {
             .map_err(unavailable)?
             .with_root_certificates(roots);
         let mut config = match identity {
-            Some(identity) => builder.with_client_cert_resolver(identity),
+            Some(identity) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        // Each client has its own tickets.
         config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
     }
@@ -166,7 +171,11 @@ impl SharedClientTls {
         Ok(())
     }
 
-    pub(super) fn connection(&self, host: &str) -> Result<UnbufferedClientConnection, TlsFailure> {
+    pub(super) fn connection(
+        &self,
+        host: &str,
+        tickets: &mut Tickets,
+    ) -> Result<UnbufferedClientConnection, TlsFailure> {
         let name = self.expected(host).map_err(|error| TlsFailure::Fault {
             fault: super::TlsFault::Local,
             detail: error.to_string(),
@@ -175,6 +184,7 @@ impl SharedClientTls {
             let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&current.config)
         };
+        let config = tickets.with(config);
         UnbufferedClientConnection::new(config, name).map_err(|error| diagnose::error(&error))
     }
 

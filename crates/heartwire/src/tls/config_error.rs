@@ -80,6 +80,25 @@ pub(super) enum ConfigFault {
         /// What is wrong with it.
         reason: String,
     },
+    /// A line of a file with keys of session tickets is wrong.
+    #[error("line {line} of {} is {what}", path.display())]
+    BadTicketKeys {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A file has no key of session tickets in it.
+    #[error(
+        "{} holds no key of session tickets: make one with `openssl rand -hex 32`",
+        path.display()
+    )]
+    NoTicketKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The private key does not belong to the certificate.
     #[error(
         "the private key in {} is not the one of the first certificate in {}",

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::config_error::ConfigFault;
@@ -22,10 +21,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn load(
-        &self,
-        provider: &CryptoProvider,
-    ) -> Result<Arc<SingleCertAndKey>, ConfigFault> {
+    pub(super) fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, ConfigFault> {
         let chain = certificates(&self.certificate)?;
         let key =
             provider.key_provider.load_private_key(private_key(&self.key)?).map_err(|error| {
@@ -41,7 +37,7 @@ impl Identity {
                         "every user of this machine can read the private key of the certificate"
                     );
                 }
-                Ok(Arc::new(SingleCertAndKey::from(certified)))
+                Ok(certified)
             }
             Err(Error::InconsistentKeys(_)) => Err(ConfigFault::Mismatch {
                 certificate: self.certificate.clone(),

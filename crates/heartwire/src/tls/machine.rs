@@ -7,7 +7,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
     UnbufferedStatus, WriteTraffic,
 };
-use rustls::{CommonState, Error};
+use rustls::{CommonState, Error, HandshakeKind};
 
 use super::session::RECORD_OVERHEAD;
 
@@ -101,6 +101,12 @@ impl Machine {
     /// The certificates of the peer, its own first.
     pub(super) fn certificates(&self) -> &[CertificateDer<'static>] {
         self.state().peer_certificates().unwrap_or_default()
+    }
+
+    /// Whether the handshake is over, and was one with a ticket.
+    pub(super) fn has_resumed(&self) -> bool {
+        let state = self.state();
+        !state.is_handshaking() && state.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     fn state(&self) -> &CommonState {

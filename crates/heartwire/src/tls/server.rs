@@ -9,6 +9,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{Error, ServerConfig, version};
 
 use super::PROTOCOL;
@@ -17,7 +18,12 @@ use super::diagnose;
 use super::error::TlsFailure;
 use super::fault::{CertificateFault, TlsFault};
 use super::files::{self, Identity};
+use super::tickets::{self, Fingerprint, Settings};
 use crate::server::{Changes, Ended};
+
+/// Session tickets for each client at its handshake. The second is for when an attempt fails, as in
+/// a storm.
+const TICKETS: usize = 2;
 
 /// The TLS settings of a server. Files are in PEM format.
 #[derive(Clone, Debug)]
@@ -25,6 +31,15 @@ use crate::server::{Changes, Ended};
 pub struct ServerTls {
     identity: Identity,
     clients: Option<Clients>,
+    tickets: Tickets,
+}
+
+/// Whether clients get session tickets, and which keys encrypt them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tickets {
+    Off,
+    OwnKeys,
+    KeysFrom(PathBuf),
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +55,7 @@ impl ServerTls {
     /// password. Clients need no certificate.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         let identity = Identity { certificate: certificate.into(), key: key.into() };
-        Self { identity, clients: None }
+        Self { identity, clients: None, tickets: Tickets::OwnKeys }
     }
 
     /// Requires client certificates that are signed by a CA in this file.
@@ -67,7 +82,28 @@ impl ServerTls {
         self
     }
 
-    /// Reads the files. Logs a warning if every user of this machine can read the private key.
+    /// Encrypts session tickets with the keys in this file, so that clients can return with them
+    /// after this server was restarted, and to other servers with the same keys and certificates.
+    /// By default the keys are drawn when the settings are loaded, and never leave the process.
+    ///
+    /// Each line is a key of 64 hexadecimal digits (`openssl rand -hex 32`). The first encrypts;
+    /// tickets of all are accepted. To exchange a key, add the new one at the end on all servers
+    /// and [reload](SharedServerTls::reload), then move it to the front, and remove the old one a
+    /// week later. Keep the file as secret as a CA's key: with it, tickets can be made for any
+    /// client certificate.
+    pub fn ticket_keys(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tickets = Tickets::KeysFrom(file.into());
+        self
+    }
+
+    /// Gives clients no session tickets: every handshake is a full one.
+    pub fn without_tickets(mut self) -> Self {
+        self.tickets = Tickets::Off;
+        self
+    }
+
+    /// Reads the files. Logs a warning if every user of this machine can read the private key, or
+    /// the keys of session tickets.
     ///
     /// # Errors
     ///
@@ -80,21 +116,31 @@ impl ServerTls {
     fn read(self) -> Result<Loaded, ConfigFault> {
         let provider = Arc::new(ring::default_provider());
         let identity = self.identity.load(&provider)?;
+        let mut settings = Settings::default();
+        identity.cert.iter().for_each(|part| settings.add("server", part));
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&version::TLS13])
             .map_err(unavailable)?;
-        let verifier = self.clients.as_ref().map(|clients| clients.verifier(&provider));
+        let verifier =
+            self.clients.as_ref().map(|clients| clients.verifier(&provider, &mut settings));
         let verifier = verifier.transpose()?;
         let builder = match &verifier {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
+        let identity = Arc::new(SingleCertAndKey::from(identity));
         let mut config = builder.with_cert_resolver(identity);
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        config.send_tls13_tickets = 0;
         // The default reserves memory for session resumption.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Loaded { files: self, config: Arc::new(config), verifier })
+        let settings = settings.fingerprint();
+        config.send_tls13_tickets = TICKETS;
+        match &self.tickets {
+            Tickets::Off => config.send_tls13_tickets = 0,
+            Tickets::OwnKeys => config.ticketer = tickets::with_own_keys()?,
+            Tickets::KeysFrom(path) => config.ticketer = tickets::with_keys_from(path, &settings)?,
+        }
+        Ok(Loaded { files: self, config: Arc::new(config), verifier, settings })
     }
 }
 
@@ -102,8 +148,15 @@ impl Clients {
     fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,
+        settings: &mut Settings,
     ) -> Result<Arc<dyn ClientCertVerifier>, ConfigFault> {
         let roots = Arc::new(files::roots(&self.roots)?);
+        settings.add(if self.required { "required" } else { "requested" }, &[]);
+        for root in &roots.roots {
+            settings.add("root", &root.subject);
+            settings.add("key", &root.subject_public_key_info);
+            settings.add("names", root.name_constraints.as_deref().unwrap_or_default());
+        }
         let builder = || {
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
         };
@@ -114,6 +167,7 @@ impl Clients {
             builder().with_crls(found.clone()).build().map_err(|error| {
                 ConfigFault::BadRevocationList { path: path.clone(), reason: error.to_string() }
             })?;
+            found.iter().for_each(|list| settings.add("revoked", list));
             lists.extend(found);
         }
         let builder = builder().with_crls(lists).allow_unknown_revocation_status();
@@ -149,11 +203,26 @@ struct Loaded {
     config: Arc<ServerConfig>,
     /// Of client certificates, if they are asked for.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// What the tickets depend on.
+    settings: Fingerprint,
+}
+
+impl Loaded {
+    /// Goes on with the keys that were drawn before, if their tickets mean the same.
+    fn keep_own_keys(&mut self, before: &Self) {
+        let has_own_keys = |loaded: &Self| loaded.files.tickets == Tickets::OwnKeys;
+        if has_own_keys(self) && has_own_keys(before) && self.settings == before.settings {
+            let mut config = ServerConfig::clone(&self.config);
+            config.ticketer = Arc::clone(&before.config.ticketer);
+            self.config = Arc::new(config);
+        }
+    }
 }
 
 impl SharedServerTls {
-    /// Reads the files again. New sessions use them. Sessions whose client certificate is not
-    /// accepted any more end with [`Reason::Revoked`](crate::Reason::Revoked) or
+    /// Reads the files again. New sessions use them, and earlier session tickets are only accepted
+    /// if the certificates, the CAs and the revocation lists are the same. Sessions whose client
+    /// certificate is not accepted any more end with [`Reason::Revoked`](crate::Reason::Revoked) or
     /// [`Reason::Expired`](crate::Reason::Expired); others do not change. Blocks while it reads.
     ///
     /// # Errors
@@ -175,8 +244,12 @@ impl SharedServerTls {
         self.0.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, loaded: Loaded) {
-        *self.0.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+    fn set(&self, mut loaded: Loaded) {
+        {
+            let mut current = self.0.loaded.write().unwrap_or_else(PoisonError::into_inner);
+            loaded.keep_own_keys(&current);
+            *current = loaded;
+        }
         self.0.changes.tell();
     }
 

@@ -9,7 +9,8 @@ use super::diagnose;
 use super::error::TlsFailure;
 use super::fault::TlsFault;
 use super::machine::{Machine, Next};
-use super::validity::not_after;
+use super::store::Tickets;
+use super::validity::{self, not_after};
 use super::{SharedClientTls, SharedServerTls};
 use crate::server::{Ended, Until};
 
@@ -103,14 +104,18 @@ impl TlsSession {
     }
 
     /// The client's end of a connection to `host`: a name, or an address with or without brackets.
-    /// It has something to write at once.
+    /// It has something to write at once, and offers one of the tickets.
     ///
     /// # Errors
     ///
     /// [`TlsFault::Local`] if the system has no random bytes or `host` does not pass
     /// [`SharedClientTls::check_host`].
-    pub(crate) fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsFailure> {
-        Self::start(Machine::Client(tls.connection(host)?))
+    pub(crate) fn client(
+        tls: &SharedClientTls,
+        host: &str,
+        tickets: &mut Tickets,
+    ) -> Result<Self, TlsFailure> {
+        Self::start(Machine::Client(tls.connection(host, tickets)?))
     }
 
     /// Starts a session. A client has something to write at once.
@@ -213,6 +218,11 @@ impl TlsSession {
         self.machine.is_handshaking()
     }
 
+    /// Whether the handshake is over, and the client returned with a ticket.
+    pub(crate) fn has_resumed(&self) -> bool {
+        self.machine.has_resumed()
+    }
+
     /// Whether the server's settings have changed since it began.
     pub(crate) fn is_outdated(&self, tls: &SharedServerTls) -> bool {
         self.changes != wrapped(tls.changes())
@@ -281,7 +291,16 @@ impl TlsSession {
             let (front, rest) = buffer.split_at_mut_checked(start).unwrap_or_default();
             let ciphertext = rest.get_mut(..end - start).unwrap_or_default();
             let room = front.get_mut(plain..).unwrap_or_default();
-            let step = self.machine.step(ciphertext, room, &mut self.outbound);
+            let was_handshaking = self.is_handshaking();
+            let mut step = self.machine.step(ciphertext, room, &mut self.outbound);
+            if was_handshaking && self.machine.has_resumed() {
+                if let Err(error) = validity::check(self.machine.certificates()) {
+                    // What came is not for an unknown peer's driver, and what waits to be written
+                    // is a new ticket, with which it would come back.
+                    (step.plain, plain, step.next) = (0, 0, Next::Failed(error));
+                    self.outbound.clear();
+                }
+            }
             self.progress = self.progress.wrapping_add(u32::from(step.used > 0));
             start += step.used;
             plain += step.plain;

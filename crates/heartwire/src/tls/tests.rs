@@ -19,6 +19,7 @@ mod pipe;
 mod reload;
 mod rig;
 mod sockets;
+mod tickets;
 mod traffic;
 
 impl super::TlsFailure {

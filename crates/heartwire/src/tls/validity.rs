@@ -1,7 +1,29 @@
 //! When a certificate expires.
 
+use core::time::Duration;
+
 use der::asn1::{AnyRef, GeneralizedTime, UtcTime};
 use der::{Decode, SliceReader, Tag, Tagged};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, Error};
+
+/// Checks that a peer that returns with a ticket still has a valid certificate, as a full handshake
+/// does: a ticket does not know when that expires.
+///
+/// # Errors
+///
+/// That of a full handshake.
+pub(super) fn check(certificates: &[CertificateDer<'_>]) -> Result<(), Error> {
+    let Some(not_after) = certificates.first().and_then(|own| not_after(own)) else {
+        return Ok(());
+    };
+    let time = UnixTime::now();
+    if time.as_secs() <= not_after {
+        return Ok(());
+    }
+    let not_after = UnixTime::since_unix_epoch(Duration::from_secs(not_after));
+    Err(CertificateError::ExpiredContext { time, not_after }.into())
+}
 
 /// Its `notAfter`, in seconds since 1970 (RFC 5280, section 4.1). `None` if it is no certificate.
 pub(super) fn not_after(certificate: &[u8]) -> Option<u64> {

@@ -67,6 +67,8 @@ impl Collector for Metrics {
             ("away", "away", "sessions that lost a connection"),
             ("back", "resumed", "sessions that were resumed"),
             ("lost", "lost", "clients that came back to a session that had ended"),
+            ("tls_handshakes", "tls_handshakes", "TLS handshakes completed"),
+            ("tls_tickets", "tls_tickets", "of those, how many with a session ticket"),
             ("cut_off", "cut_off", "connections ended before their clients had everything"),
             ("pauses", "pauses", "pauses of the shards"),
         ] {

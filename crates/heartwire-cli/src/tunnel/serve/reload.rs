@@ -34,7 +34,9 @@ impl Reload for Running {
         "quiet",
         "tls-cert",
         "tls-client-ca",
+        "tls-client-crl",
         "tls-key",
+        "tls-ticket-keys",
         "tokens",
         "verbose",
     ];

@@ -18,7 +18,7 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::proxy_header::PROXY_HINT;
 use crate::server::session::{Phase, Session, Standing};
-use crate::tls::{PROXY_HEADER, Received, TlsError, TlsFailure, TlsFault};
+use crate::tls::{PROXY_HEADER, Received, TlsError, TlsFailure, TlsFault, TlsSession};
 use crate::world::{Break, ServerWorld, Socket};
 
 /// Maximum number of reads from one session before the others get their turn. A read that fills the
@@ -214,6 +214,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let settings = agenda.config.settings(session.is_refused());
         session.link.connection = Connection::new(settings, agenda.world.now());
+        if let Some(has_resumed) = session.link.tls().map(TlsSession::has_resumed) {
+            let counters = self.state.handle.counters();
+            counters.tls_handshakes.fetch_add(1, Relaxed);
+            counters.tls_tickets.fetch_add(u64::from(has_resumed), Relaxed);
+        }
         self.note_certificate(slot);
         if self.state.agenda.config.online_at_once {
             self.go_online(slot, None);

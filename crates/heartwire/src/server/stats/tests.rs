@@ -93,7 +93,8 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
     let others: Vec<_> = others.filter(|name| !names.contains(name)).collect();
     let first =
         ["accepted", "refused", "hellos", "welcomed", "promises", "away", "resumed", "lost"];
-    assert_eq!(others, [&first[..], &["cut_off", "pauses"]].concat());
+    let tls = ["tls_handshakes", "tls_tickets"];
+    assert_eq!(others, [&first[..], &tls, &["cut_off", "pauses"]].concat());
 }
 
 #[test]

@@ -1,17 +1,10 @@
-use std::sync::Arc;
-
 use crate::tls::config_error::ConfigFault;
-use crate::tls::session::{RECORD_OVERHEAD, TlsSession};
-use crate::tls::{CertificateFault, TlsFault};
+use crate::tls::session::TlsSession;
+use crate::tls::{CertificateFault, Tickets, TlsFault};
 use rcgen::date_time_ymd;
-use rustls::HandshakeKind;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificates::{Authority, Files, Serve as _, Trust as _};
-use super::forger::Forger;
-use super::pipe::Pipe;
-use super::rig::{Pair, Side};
+use super::rig::Pair;
 
 /// A client of `authority` that expects `localhost` meets a server with `files`.
 fn meet(authority: &Authority, files: &Files) -> Pair {
@@ -142,55 +135,10 @@ fn a_host_that_cannot_be_a_server_is_refused_before_anything_is_sent() {
     for host in ["", "two words", "a..b", "[127.0.0.1"] {
         let error = client.check_host(host).unwrap_err();
         assert!(matches!(error.0, ConfigFault::BadServerName { .. }), "{error:?}");
-        let error = TlsSession::client(&client, host).unwrap_err();
+        let error = TlsSession::client(&client, host, &mut Tickets::default()).unwrap_err();
         assert_eq!(error.fault(), Some(TlsFault::Local));
         assert!(error.to_string().contains(&format!("{host:?} is not the name")), "{error}");
     }
     let error = Authority::new().client().server_name("a..b").load().unwrap_err();
     assert_eq!(error.to_string(), "\"a..b\" is not the name or the address of a server");
-}
-
-#[test]
-fn a_client_takes_no_ticket_from_a_server_that_has_some() {
-    let authority = Authority::new();
-    let files = authority.issue(&["localhost"]);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_file(&files.certificate).unwrap()],
-            PrivateKeyDer::from_pem_file(&files.key).unwrap(),
-        )
-        .unwrap();
-    assert!(server.send_tls13_tickets > 0);
-    let server = Arc::new(server);
-    let client = authority.client().load().unwrap();
-    for _ in 0..3 {
-        let mut theirs = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
-        let mut ours = Side::new(TlsSession::client(&client, "localhost").unwrap());
-        let (mut there, mut back) = (Pipe::default(), Pipe::default());
-        while ours.turn(&mut back, &mut there) {
-            while theirs.wants_read() && theirs.read_tls(&mut there).is_ok_and(|len| len > 0) {
-                theirs.process_new_packets().unwrap();
-            }
-            while theirs.wants_write() {
-                theirs.write_tls(&mut back).unwrap();
-            }
-        }
-        assert!(ours.end.is_none() && !theirs.is_handshaking());
-        assert_eq!(theirs.handshake_kind(), Some(HandshakeKind::Full));
-    }
-}
-
-#[test]
-fn a_server_gives_no_tickets_to_a_client_that_would_take_some() {
-    let mut forger = Forger::online();
-    // A ticket would come at once, and before what is said.
-    let mut pipe = Pipe::default();
-    forger.server.session.write(&mut pipe, b"welcome").unwrap();
-    assert_eq!(pipe.bytes.len(), 7 + RECORD_OVERHEAD);
-    assert_eq!(forger.hears(pipe), b"welcome");
-    assert_eq!(forger.client.tls13_tickets_received(), 0);
 }

@@ -1,7 +1,7 @@
 //! Memory of a TLS session: when idle, and at most.
 
-use crate::tls::SharedServerTls;
 use crate::tls::session::{MAX_PENDING, MAX_RECORD, MAX_WRITE, MIN_READ_LEN, Received, TlsSession};
+use crate::tls::{SharedServerTls, Tickets};
 use allocation_counter::measure;
 
 use super::certificates::{Authority, Serve as _, Trust as _};
@@ -30,7 +30,12 @@ impl Metered {
     fn new() -> Self {
         let authority = Authority::new();
         let shared = authority.issue(&["localhost"]).server().load().unwrap();
-        let client = TlsSession::client(&authority.client().load().unwrap(), "localhost").unwrap();
+        let client = TlsSession::client(
+            &authority.client().load().unwrap(),
+            "localhost",
+            &mut Tickets::default(),
+        )
+        .unwrap();
         let mut server = None;
         let cost = measure(|| server = Some(TlsSession::server(&shared).unwrap()));
         let held = cost.bytes_current;

@@ -3,10 +3,11 @@
 
 use core::net::SocketAddr;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::tls::session::TlsSession;
-use crate::tls::{ClientTls, ServerTls, SharedServerTls, TlsFault};
+use crate::tls::{ClientTls, ServerTls, SharedServerTls, Tickets, TlsFault};
 use heartwire_testkit::skip;
 
 use super::certificates::{Authority, Files, Serve as _, Trust as _};
@@ -67,7 +68,25 @@ fn their_client_talks_to_our_server_with_every_cipher() {
         assert_eq!(visit.server.heard, b"hello\n", "{}", visit.stderr);
         visit.server.expect_closed();
         assert!(visit.stdout.contains(&format!("TLSv1.3, Cipher is {cipher}")), "{}", visit.stdout);
-        assert!(!visit.stdout.contains("Session Ticket"), "{}", visit.stdout);
+    }
+}
+
+#[test]
+fn their_client_returns_with_our_ticket() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let server = files.server().require_client_certificates(authority.roots()).load().unwrap();
+    let session = authority.write("session.pem", "");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let [certificate, key, session] = [&files.certificate, &files.key, &session].map(|p| path(p));
+    let own = ["-cert", &certificate, "-key", &key, "-sess_out", &session];
+    let Some(first) = visit(&server, &authority, &own) else { return };
+    assert!(first.stdout.contains("New, TLSv1.3"), "{}", first.stdout);
+    for _ in 0..2 {
+        let again = ["-sess_in", &session, "-sess_out", &session];
+        let again = visit(&server, &authority, &again).unwrap();
+        assert!(again.stdout.contains("Reused, TLSv1.3"), "{}", again.stdout);
+        assert_eq!(again.server.heard, b"hello\n", "{}", again.stderr);
     }
 }
 
@@ -169,7 +188,12 @@ impl Theirs {
     }
 
     fn talk(mut self, client: &ClientTls) -> Outcome {
-        let session = TlsSession::client(&client.clone().load().unwrap(), "localhost").unwrap();
+        let session = TlsSession::client(
+            &client.clone().load().unwrap(),
+            "localhost",
+            &mut Tickets::default(),
+        )
+        .unwrap();
         let outcome = talk(session, self.addr, b"hello\n");
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -4,7 +4,7 @@ use core::mem;
 use std::io;
 
 use crate::tls::session::{MIN_READ_LEN, Received, TlsSession};
-use crate::tls::{SharedClientTls, SharedServerTls, TlsFailure, TlsFault};
+use crate::tls::{SharedClientTls, SharedServerTls, Tickets, TlsFailure, TlsFault};
 
 use super::certificates::{Authority, Serve as _, Trust as _};
 use super::pipe::Pipe;
@@ -76,9 +76,19 @@ pub(super) struct Pair {
 impl Pair {
     /// Both ends, before their first word.
     pub(super) fn new(server: &SharedServerTls, client: &SharedClientTls, host: &str) -> Self {
+        Self::with_tickets(server, client, host, &mut Tickets::default())
+    }
+
+    /// The client may have been there before.
+    pub(super) fn with_tickets(
+        server: &SharedServerTls,
+        client: &SharedClientTls,
+        host: &str,
+        tickets: &mut Tickets,
+    ) -> Self {
         Self {
             server: Side::new(TlsSession::server(server).unwrap()),
-            client: Side::new(TlsSession::client(client, host).unwrap()),
+            client: Side::new(TlsSession::client(client, host, tickets).unwrap()),
             to_server: Pipe::default(),
             to_client: Pipe::default(),
         }

@@ -14,7 +14,8 @@ use crate::server::limits::{Admission, Limits};
 use crate::server::rig::Rig;
 use crate::server::{Event, Protocols, ServerConfig, SessionId};
 use crate::tls::{
-    ClientTls, MIN_READ_LEN, Received, ServerTls, SharedServerTls, TlsError, TlsFault, TlsSession,
+    ClientTls, MIN_READ_LEN, Received, ServerTls, SharedServerTls, Tickets, TlsError, TlsFault,
+    TlsSession,
 };
 use crate::toy::Toy;
 
@@ -33,7 +34,8 @@ fn secured_by(
     let files = authority.issue(&["localhost"]);
     let server = ServerTls::new(&files.certificate, &files.key).load().unwrap();
     let client = ClientTls::new().roots(authority.roots()).load().unwrap();
-    let session = move || TlsSession::client(&client, "localhost").unwrap();
+    let session =
+        move || TlsSession::client(&client, "localhost", &mut Tickets::default()).unwrap();
     (Rig::start(config(server)), session)
 }
 

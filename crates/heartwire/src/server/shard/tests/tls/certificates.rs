@@ -41,7 +41,7 @@ impl World {
     fn session(&self, files: &Files) -> TlsSession {
         let client = ClientTls::new().roots(self.authority.roots());
         let client = client.certificate(&files.certificate, &files.key).load().unwrap();
-        TlsSession::client(&client, "localhost").unwrap()
+        TlsSession::client(&client, "localhost", &mut Tickets::default()).unwrap()
     }
 
     fn online(&mut self, files: &Files) -> (Client, SessionId) {

@@ -19,7 +19,7 @@ mod report;
 mod run;
 mod schedule;
 mod server;
-mod tls;
+pub(crate) mod tls;
 
 pub use self::args::Args;
 // The clients of other commands.

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tempfile::TempDir;
 
 /// The certificate's name.
-const NAME: &str = "localhost";
+pub(crate) const NAME: &str = "localhost";
 
 /// A self-signed certificate, its key in files that go with this value, and clients that trust it.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
         let folder = TempDir::new().context("no folder for a certificate")?;
         fs::write(folder.path().join("cert.pem"), made.cert.pem())?;
@@ -41,11 +41,11 @@ impl Identity {
         Ok(Self { folder, client: Arc::new(client), name: ServerName::try_from(NAME)? })
     }
 
-    pub(super) fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    pub(super) fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 

@@ -24,6 +24,8 @@ Examples:
       one policy, as one object
   heartwire-lab storm --real --clients 2000 --outage 5s
       the real server, killed and started again on loopback, and real clients
+  heartwire-lab storm --real --tls --clients 8000 --policy jitter
+      what session tickets save a server that was restarted
 
 Times count from the moment the server is back. `stuck`: some clients are not connected, and none
 reconnected in the second half of the observed time.
@@ -142,6 +144,11 @@ pub struct Args {
     /// Kill and restart a real `heartwire serve` on loopback, with real clients.
     #[arg(long)]
     pub(super) real: bool,
+
+    /// Storm three times, and compare the server's CPU per returning client: without TLS, over TLS
+    /// with a full handshake each, and with session tickets, whose keys outlast the restart.
+    #[arg(long, requires = "real")]
+    pub(super) tls: bool,
 
     /// The server's program [default: the `heartwire` beside this program].
     #[arg(long, value_name = "PATH", requires = "real")]

@@ -23,7 +23,7 @@ mod simulate;
 
 pub use self::args::Args;
 use self::args::Format;
-pub use self::outcome::Outcome;
+pub use self::outcome::{Cost, Outcome, Security};
 pub use self::policy::Policy;
 pub use self::server::ServerModel;
 pub use self::simulate::Storm;

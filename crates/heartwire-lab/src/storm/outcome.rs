@@ -4,6 +4,30 @@ use core::time::Duration;
 
 use super::policy::Policy;
 
+/// How the clients of a real storm connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Without TLS.
+    Plain,
+    /// Over TLS, and each handshake is a full one.
+    Full,
+    /// Over TLS, and those that return have a session ticket.
+    Tickets,
+}
+
+/// What those that returned cost a real server.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// How they connected.
+    pub security: Security,
+    /// The server's time on a processor, from its restart until all were back.
+    pub cpu: Duration,
+    /// TLS handshakes that it completed.
+    pub handshakes: u64,
+    /// How many of those were with a ticket.
+    pub with_ticket: u64,
+}
+
 /// Results of a storm. Times count from the moment the server is back.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -36,6 +60,8 @@ pub struct Outcome {
     pub is_stuck: bool,
     /// How long the run took.
     pub took: Duration,
+    /// With `--tls`: what it cost the server.
+    pub cost: Option<Cost>,
 }
 
 impl Outcome {
@@ -54,6 +80,7 @@ impl Outcome {
             watch,
             is_stuck: false,
             took: Duration::ZERO,
+            cost: None,
         }
     }
 
@@ -70,6 +97,13 @@ impl Outcome {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.back.len() >= usize::try_from(self.clients).unwrap_or(usize::MAX)
+    }
+
+    /// The server's CPU time per client that came back, where that was measured.
+    #[must_use]
+    pub fn cpu_per_client(&self) -> Option<Duration> {
+        let back = u32::try_from(self.back.len()).ok().filter(|&back| back > 0)?;
+        Some(self.cost?.cpu / back)
     }
 
     /// When that part of the clients were back, in percent; `None` if they never were.

@@ -4,9 +4,10 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
 use core::time::Duration;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,15 +15,19 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use heartwire::client::{Client, ClientConfig, Event, Reconnect};
+use heartwire::tls::{ClientTls, SharedClientTls};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::args::Args;
-use super::outcome::{Outcome, PerSecond};
+use super::outcome::{Cost, Outcome, PerSecond, Security};
 use super::policy::Policy;
+use crate::bench::tls::{Identity, NAME};
 use crate::local::{descriptors, program, without_settings};
 use crate::output;
+use crate::process::Usage;
 
 /// Below the ephemeral ports: a client that dials its own port while no server listens there can
 /// connect to itself.
@@ -49,23 +54,87 @@ pub(super) fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<Outcome>> {
         bail!("no real client waits without a draw: simulate `exponential`, without --real");
     }
     let mut outcomes = Vec::new();
+    let all = [Security::Plain, Security::Full, Security::Tickets].map(Some);
+    let securities = if args.tls { &all[..] } else { &[None] };
     for policy in policies {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        outcomes.push(runtime.block_on(storm(args, policy, seed, &program))?);
+        for &security in securities {
+            let place = Place::new(program.clone(), seed, security)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            outcomes.push(runtime.block_on(storm(args, policy, seed, &place))?);
+        }
     }
     Ok(outcomes)
 }
 
-async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow::Result<Outcome> {
-    let address = free_address(seed)?;
-    let server = Serve::start(program, address).await?;
+/// Where a server runs, and how its clients connect.
+struct Place {
+    program: PathBuf,
+    address: SocketAddr,
+    /// With `--tls`.
+    security: Option<Security>,
+    identity: Option<Identity>,
+    /// Of the clients.
+    tls: Option<SharedClientTls>,
+}
+
+impl Place {
+    fn new(program: PathBuf, seed: u64, security: Option<Security>) -> anyhow::Result<Self> {
+        let address = free_address(seed)?;
+        let mut place = Self { program, address, security, identity: None, tls: None };
+        if matches!(security, Some(Security::Full | Security::Tickets)) {
+            let identity = Identity::new()?;
+            let tls = ClientTls::new().roots(identity.certificate()).server_name(NAME);
+            place.tls = Some(tls.load()?);
+            // Drawn for this storm, so that the server's next process has them too.
+            let mut draws = fastrand::Rng::with_seed(seed);
+            let key: String = (0..64).map(|_| draws.digit(16)).collect();
+            if security == Some(Security::Tickets) {
+                fs::write(place.keys(&identity), key)?;
+            }
+            place.identity = Some(identity);
+        }
+        Ok(place)
+    }
+
+    /// The file with the keys of session tickets.
+    fn keys(&self, identity: &Identity) -> PathBuf {
+        if self.security == Some(Security::Tickets) {
+            identity.key().with_file_name("tickets.keys")
+        } else {
+            PathBuf::from("off")
+        }
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["serve", "--format", "json", "--listen", &self.address.to_string()]);
+        if let Some(identity) = &self.identity {
+            command.arg("--tls-cert").arg(identity.certificate());
+            command.arg("--tls-key").arg(identity.key());
+            command.arg("--tls-ticket-keys").arg(self.keys(identity));
+        }
+        command
+    }
+
+    fn connect(&self) -> ClientConfig {
+        let config = ClientConfig::new(self.address.to_string());
+        match &self.tls {
+            Some(tls) => config.tls(tls.clone()),
+            None => config,
+        }
+    }
+}
+
+async fn storm(args: &Args, policy: Policy, seed: u64, place: &Place) -> anyhow::Result<Outcome> {
+    let server = Serve::start(place.serve()).await?;
     let clients = args.clients().get();
     let tally = Arc::new(Mutex::new(Tally::new(Outcome::new(policy, clients, args.real_watch()))));
     let (online, mut is_online) = watch::channel(0_u32);
     let mut seeds = fastrand::Rng::with_seed(seed);
     let mut handles = Vec::new();
     for _ in 0..clients {
-        let config = ClientConfig::new(address.to_string())
+        let config = place
+            .connect()
             .connect_timeout(args.timeout)
             .handshake_timeout(args.timeout)
             .reconnect(Reconnect::new(policy.backoff_policy()).seed(seeds.u64(..)));
@@ -86,7 +155,8 @@ async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow
         .context("not all clients noticed that the server has gone")??;
     sleep(args.outage.saturating_sub(lost_at.elapsed())).await;
     drop(server);
-    let _server = Serve::start(program, address).await?;
+    let server = Serve::start(place.serve()).await?;
+    let used_before = server.cpu()?;
     let back_at = Instant::now();
     lock(&tally).phase = Phase::Up(back_at);
     output::say(format_args!(
@@ -95,6 +165,7 @@ async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow
     ));
     let all_back = is_online.wait_for(|&online| online == clients);
     let is_late = timeout(args.real_watch(), all_back).await.is_err();
+    let cpu = server.cpu()?.saturating_sub(used_before);
 
     let mut tally = lock(&tally);
     tally.phase = Phase::Over;
@@ -102,6 +173,13 @@ async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow
     outcome.peak = tally.attempts.peak();
     outcome.close(lost_at.elapsed());
     anyhow::ensure!(is_late || outcome.is_over(), "a client came back and was lost again");
+    drop(tally);
+    if let Some(security) = place.security {
+        let counts = server.leave().await?;
+        let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let (handshakes, with_ticket) = (count("tls_handshakes"), count("tls_tickets"));
+        outcome.cost = Some(Cost { security, cpu, handshakes, with_ticket });
+    }
     Ok(outcome)
 }
 
@@ -174,42 +252,62 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 }
 
 /// A server process. It is killed when this is dropped.
-struct Serve(Child);
+struct Serve {
+    child: Child,
+    /// Its last event.
+    stopped: oneshot::Receiver<Option<Value>>,
+}
 
 impl Serve {
     /// Returns when it listens.
-    async fn start(program: &Path, address: SocketAddr) -> anyhow::Result<Self> {
-        let mut command = Command::new(program);
-        command.args(["serve", "--format", "json", "--listen", &address.to_string()]);
+    async fn start(mut command: Command) -> anyhow::Result<Self> {
         without_settings(&mut command).stdin(Stdio::null()).stdout(Stdio::piped());
-        let spawned = command.spawn();
-        let mut this =
-            Self(spawned.with_context(|| format!("cannot start {}", program.display()))?);
-        let output = BufReader::new(this.0.stdout.take().context("no output")?);
-        let (tell, listens) = oneshot::channel();
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let output = child.stdout.take().map(BufReader::new);
+        let (tell_listens, listens) = oneshot::channel();
+        let (tell_stopped, stopped) = oneshot::channel();
+        // It is killed if the rest fails.
+        let this = Self { child, stopped };
+        let output = output.context("no output")?;
         thread::spawn(move || {
             let mut lines = output.lines().map_while(Result::ok);
             let listens = lines.any(|line| line.contains("\"event\":\"listening\""));
-            let _ = tell.send(listens);
+            let _ = tell_listens.send(listens);
             // The server would block if its output was not read.
-            lines.for_each(drop);
+            let stopped = lines.find(|line| line.contains("\"event\":\"stopped\""));
+            let _ = tell_stopped.send(stopped.and_then(|line| serde_json::from_str(&line).ok()));
         });
         let listens =
             timeout(PREPARE_WITHIN, listens).await.context("the server does not start")?;
-        anyhow::ensure!(listens?, "the server ended instead of listening on {address}");
+        anyhow::ensure!(listens?, "the server ended instead of listening");
         Ok(this)
     }
 
+    /// The time that it has had on a processor.
+    fn cpu(&self) -> anyhow::Result<Duration> {
+        Ok(Duration::from_nanos(Usage::of(self.child.id())?.cpu_ns))
+    }
+
+    /// Asks it to leave, and returns what it has counted.
+    async fn leave(mut self) -> anyhow::Result<Value> {
+        self.stop(Signal::TERM)?;
+        let stopped = timeout(PREPARE_WITHIN, &mut self.stopped).await;
+        let stopped = stopped.context("the server does not stop")??;
+        Ok(stopped.context("the server tells nothing when it stops")?["counts"].take())
+    }
+
     fn stop(&self, signal: Signal) -> anyhow::Result<()> {
-        kill_process(Pid::from_child(&self.0), signal).context("cannot stop the server")
+        kill_process(Pid::from_child(&self.child), signal).context("cannot stop the server")
     }
 }
 
 impl Drop for Serve {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

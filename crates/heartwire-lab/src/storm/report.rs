@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Security};
 
 const HEADERS: [&str; 10] = [
     "policy",
@@ -37,7 +37,53 @@ pub(super) fn text(outcomes: &[Outcome]) -> String {
         }
         line.trim_end().to_owned()
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let rows = rows.iter().map(line);
+    rows.chain(costs(outcomes)).collect::<Vec<_>>().join("\n")
+}
+
+/// A line for each storm whose cost was measured, over TLS beside those without it and with full
+/// handshakes.
+fn costs(outcomes: &[Outcome]) -> impl Iterator<Item = String> {
+    outcomes.iter().filter_map(move |outcome| {
+        let (cost, each) = (outcome.cost?, outcome.cpu_per_client()?);
+        let cpu = |security| {
+            let has_it = |other: &&Outcome| {
+                other.policy == outcome.policy
+                    && other.cost.is_some_and(|cost| cost.security == security)
+            };
+            outcomes.iter().find(has_it).and_then(Outcome::cpu_per_client)
+        };
+        let mut line = format!(
+            "{}, {}: {:.1} us of the server's CPU per returning client",
+            outcome.policy,
+            security(cost.security),
+            micros(each)
+        );
+        if cost.security != Security::Plain {
+            let (handshakes, tickets) = (grouped(cost.handshakes), grouped(cost.with_ticket));
+            line += &format!("; {handshakes} handshakes, {tickets} with a ticket");
+        }
+        if let (Security::Tickets, Some(full)) = (cost.security, cpu(Security::Full)) {
+            line += &format!("; {:.2} of a full one", micros(each) / micros(full));
+            if let Some(plain) = cpu(Security::Plain) {
+                let of_tls = |time| micros(time) - micros(plain);
+                line += &format!(", TLS alone {:.2}", of_tls(each) / of_tls(full));
+            }
+        }
+        Some(line)
+    })
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+const fn security(security: Security) -> &'static str {
+    match security {
+        Security::Plain => "without TLS",
+        Security::Full => "full handshakes",
+        Security::Tickets => "session tickets",
+    }
 }
 
 /// The same for a page.
@@ -46,6 +92,11 @@ pub(super) fn markdown(outcomes: &[Outcome]) -> String {
     let mut lines =
         vec![line(&HEADERS.map(str::to_owned)), line(&HEADERS.map(|_| "---".to_owned()))];
     lines.extend(outcomes.iter().map(|outcome| line(&cells(outcome))));
+    let mut costs = costs(outcomes).peekable();
+    if costs.peek().is_some() {
+        lines.push(String::new());
+    }
+    lines.extend(costs.map(|cost| format!("- {cost}")));
     lines.join("\n")
 }
 
@@ -68,14 +119,22 @@ pub(super) fn object(outcome: &Outcome) -> Value {
         "dropped_syns": outcome.dropped,
         "verdict": verdict(outcome),
         "took_s": outcome.took.as_secs_f64(),
+        "security": outcome.cost.map(|cost| security(cost.security)),
+        "cpu_us_per_client": outcome.cpu_per_client().map(micros),
+        "tls_handshakes": outcome.cost.map(|cost| cost.handshakes),
+        "tls_tickets": outcome.cost.map(|cost| cost.with_ticket),
     })
 }
 
 fn cells(outcome: &Outcome) -> [String; HEADERS.len()] {
     let back_at = |percent| outcome.back_at(percent).map_or_else(|| "never".to_owned(), seconds);
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
+    let mut name = outcome.policy.to_string();
+    if let Some(cost) = outcome.cost {
+        name = format!("{name}, {}", security(cost.security));
+    }
     [
-        outcome.policy.to_string(),
+        name,
         back_at(50),
         back_at(90),
         back_at(100),

@@ -1,5 +1,6 @@
 //! A channel that carries a server's events to another thread or task.
 
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::Waker;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,7 @@ impl<T> Events<T> {
     /// Cancel-safe: no event is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<T> {
         loop {
-            let next = self.0.lock().next();
+            let next = self.0.next(&mut self.0.lock());
             if let Some(next) = next {
                 return next.map(Item::take);
             }
@@ -54,7 +55,7 @@ impl<T> Events<T> {
     pub fn blocking_recv(&mut self) -> Option<T> {
         let mut queue = self.0.lock();
         loop {
-            if let Some(next) = queue.next() {
+            if let Some(next) = self.0.next(&mut queue) {
                 drop(queue);
                 return next.map(Item::take);
             }
@@ -64,7 +65,7 @@ impl<T> Events<T> {
 
     /// An event, if one is waiting.
     pub fn try_recv(&mut self) -> Option<T> {
-        let next = self.0.lock().next();
+        let next = self.0.next(&mut self.0.lock());
         next.flatten().map(Item::take)
     }
 }
@@ -75,6 +76,7 @@ impl<T> Drop for Events<T> {
         queue.is_closed = true;
         queue.resume();
         let events = core::mem::take(&mut queue.events);
+        self.0.waiting.0.store(0, Relaxed);
         // Without the lock, because this runs the application's `Drop` code.
         drop(queue);
         drop(events);
@@ -85,22 +87,47 @@ impl<T> Drop for Events<T> {
 #[derive(Debug)]
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
+    /// How many events are in it: shards ask with each read, and must not wait for each other.
+    waiting: Waiting,
     /// Wakes a thread that waits.
     changed: Condvar,
     told: Notify,
 }
 
+/// On cache lines of its own, so that shards can read it while others lock the queue.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Waiting(AtomicUsize);
+
 impl<T> Default for Shared<T> {
     fn default() -> Self {
         let queue =
             Queue { events: VecDeque::new(), senders: 0, is_closed: false, parked: Vec::new() };
-        Self { queue: Mutex::new(queue), changed: Condvar::new(), told: Notify::new() }
+        Self {
+            queue: Mutex::new(queue),
+            waiting: Waiting::default(),
+            changed: Condvar::new(),
+            told: Notify::new(),
+        }
     }
 }
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether fewer than `most` events wait. If not, the shard is woken when there is room.
+    fn has_room(&self, most: usize, shard: &Waker) -> bool {
+        // Only the other shards' latest events may be missing in it.
+        self.waiting.0.load(Relaxed) < most || self.lock().has_room(most, shard)
+    }
+
+    /// The next event of the queue, as [`Queue::next`].
+    fn next(&self, queue: &mut Queue<T>) -> Option<Option<Item<T>>> {
+        let next = queue.next();
+        self.waiting.0.store(queue.events.len(), Relaxed);
+        next
     }
 
     fn notify(&self) {
@@ -182,6 +209,7 @@ impl<T> Sender<T> {
             return;
         }
         queue.events.push_back(Item { event, receipt });
+        self.0.waiting.0.store(queue.events.len(), Relaxed);
         drop(queue);
         self.0.notify();
     }
@@ -219,11 +247,11 @@ where
     }
 
     fn has_room(&mut self, shard: &Waker) -> bool {
-        self.sender.0.lock().has_room(MAX_EVENTS, shard)
+        self.sender.0.has_room(MAX_EVENTS, shard)
     }
 
     fn has_room_for_newcomers(&mut self, shard: &Waker) -> bool {
-        self.sender.0.lock().has_room(MAX_NEWCOMERS, shard)
+        self.sender.0.has_room(MAX_NEWCOMERS, shard)
     }
 }
 
@@ -245,6 +273,24 @@ mod tests {
         assert_eq!(rest, (1..before + 2).collect::<Vec<_>>());
         drop((one, other, sender));
         assert_eq!(events.blocking_recv(), None);
+    }
+
+    #[test]
+    fn room_is_found_without_the_lock_and_waited_for_with_it() {
+        let (sender, mut events) = channel();
+        let shard = Waker::noop();
+        let locked = sender.0.lock();
+        assert!(sender.0.has_room(1, shard));
+        drop(locked);
+        sender.send((), None);
+        assert!(!sender.0.has_room(1, shard));
+        assert_eq!(sender.0.lock().parked.len(), 1);
+        assert_eq!(events.try_recv(), Some(()));
+        assert!(sender.0.has_room(1, shard));
+        sender.send((), None);
+        // Without an application, events are discarded, and there is always room.
+        drop(events);
+        assert!(sender.0.has_room(1, shard));
     }
 
     #[test]

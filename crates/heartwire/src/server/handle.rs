@@ -30,6 +30,8 @@ use crate::tls::SharedServerTls;
 #[derive(Clone, Debug)]
 pub struct Handle(pub(super) Arc<Shared>);
 
+/// What shards write when clients come and go is on cache lines of its own (`repr(align)`): they
+/// read the rest with each beat.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) mailboxes: Vec<Mailbox>,
@@ -37,6 +39,7 @@ pub(super) struct Shared {
     pub(super) away: AwayCount,
     pub(super) run: Run,
     pub(super) tombstones: Tombstones,
+    /// Of what no shard counts.
     pub(super) counters: Counters,
     pub(super) shards: Vec<ShardCounters>,
     /// How long a shutdown may take: as configured, and as it was then asked for.
@@ -345,6 +348,7 @@ impl Handle {
         self.0.drain.1.get().copied().unwrap_or(self.0.drain.0)
     }
 
+    /// Counters for what no shard counts.
     pub(super) fn counters(&self) -> &Counters {
         &self.0.counters
     }

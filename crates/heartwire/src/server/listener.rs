@@ -112,6 +112,7 @@ fn open(addr: SocketAddr, family: Family, share_port: bool) -> io::Result<Socket
 
 /// The number of sessions, and whether clients are being refused; shared by all shards.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(super) struct Places {
     sessions: AtomicUsize,
     max_sessions: AtomicUsize,

@@ -335,7 +335,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if !self.state.agenda.world.breaks(Break::IgnoresPauses) {
             self.last_pause = Some(pause);
         }
-        self.state.handle.counters().pauses.fetch_add(1, Relaxed);
+        self.state.counts().pauses.fetch_add(1, Relaxed);
         let shard = usize::from(self.state.index);
         tracing::warn!(shard, gap = ?pause.gap, "the shard was paused; timeouts restarted");
         self.tell(Event::Paused { shard, pause });

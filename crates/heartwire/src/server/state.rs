@@ -15,7 +15,7 @@ use super::receipts::{Receipt, Receipts};
 use super::sender::Room;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
-use super::stats::{ShardCounters, ShardHeld};
+use super::stats::{Counters, ShardCounters, ShardHeld};
 use super::{CommandError, Handle};
 use crate::reason::Reason;
 use crate::world::{ServerWorld, Socket as _};
@@ -315,6 +315,11 @@ impl<W: ServerWorld> ShardState<W> {
     /// What this shard alone counts.
     pub(super) fn counters(&self) -> Option<&ShardCounters> {
         self.handle.shard_counters(usize::from(self.index))
+    }
+
+    /// Where this shard counts its clients.
+    pub(super) fn counts(&self) -> &Counters {
+        self.counters().map_or(self.handle.counters(), |own| &own.counts)
     }
 
     pub(super) fn count_turn(&mut self) {

@@ -1,4 +1,4 @@
-//! Counters of a server. None of them is touched per beat but a shard's own.
+//! Counters of a server. A shard touches only its own.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -53,6 +53,7 @@ macro_rules! counters {
         /// The names of those that count ends by their reason.
         const ENDS: &[&str] = &[$(stringify!($end),)*];
 
+        /// Each shard has its own: it counts nearly all.
         #[derive(Debug, Default)]
         pub(super) struct Counters {
             $(pub(super) $first: AtomicU64,)*
@@ -239,9 +240,16 @@ counters! {
 }
 
 impl Counters {
+    /// With those of all shards.
     pub(super) fn read(&self, shards: &[ShardCounters]) -> Stats {
+        let mut counts = self.all().map(|counter| counter.load(Relaxed));
+        for shard in shards {
+            for (count, counter) in counts.iter_mut().zip(shard.counts.all()) {
+                *count += counter.load(Relaxed);
+            }
+        }
         Stats {
-            counts: self.all().map(|counter| counter.load(Relaxed)),
+            counts,
             turns: shards.iter().map(ShardCounters::turns).sum(),
             timers: shards.iter().map(|shard| shard.timers.load(Relaxed)).sum(),
         }
@@ -292,8 +300,7 @@ impl fmt::Debug for Stats {
     }
 }
 
-/// What one shard counts all the time: each turn, and each read. On separate cache lines, or the
-/// shards would slow each other down.
+/// What one shard counts. On separate cache lines, or the shards would slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct ShardCounters {
@@ -304,6 +311,7 @@ pub(super) struct ShardCounters {
     /// It had its last turn.
     is_over: AtomicBool,
     pub(super) measured: Measured,
+    pub(super) counts: Counters,
 }
 
 /// What a shard held at the end of its last turn.

@@ -25,6 +25,7 @@ pub(super) struct Tombstone {
 
 /// The ended sessions of a server; shared by all shards.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub(super) struct Tombstones(Mutex<Graveyard>);
 
 #[derive(Debug, Default)]

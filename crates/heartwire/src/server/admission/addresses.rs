@@ -95,6 +95,7 @@ impl Prefix {
 /// Counts the clients of each address; shared by all shards. Entering and leaving take constant
 /// time.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct AddressCounts {
     limits: RwLock<Admission>,
     /// When the token bucket of all addresses is full.
@@ -247,6 +248,10 @@ impl AddressCounts {
 
     /// Counts a connection in the rate for all addresses.
     fn take_of_all(&self, rate: Option<Rate>, now: Instant) -> Result<(), AddressRefusal> {
+        if rate.is_none() {
+            // Without a write, which would take the cache line from other shards.
+            return Ok(());
+        }
         let mut wait = Duration::ZERO;
         let take = |full_at| match take(rate, full_at, now) {
             Ok(full_at) => Some(full_at),

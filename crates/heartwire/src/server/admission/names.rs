@@ -206,6 +206,7 @@ pub(crate) struct Next {
 /// Recent takeovers are remembered separately: otherwise a session that takes a name and leaves at
 /// once would free it and reset the count.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Names(Mutex<Registry>);
 
 #[derive(Debug)]

@@ -38,7 +38,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.state.count_held(slot);
         // With a reset: what was not received is written again.
         self.state.close(Some(cut), true);
-        handle.counters().away.fetch_add(1, Relaxed);
+        self.state.counts().away.fetch_add(1, Relaxed);
         tracing::debug!(session = %id, %peer, "away: {reason}");
         if let Reason::Dead(verdict) = reason {
             // Our own verdict was reported when it was given.

@@ -216,7 +216,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some(parting) = session.link.parting_mut() else { return };
         let untold = parting.untold.take();
         if !acknowledged && untold != Some(Reason::Shutdown) {
-            self.state.handle.counters().cut_off.fetch_add(1, Relaxed);
+            self.state.counts().cut_off.fetch_add(1, Relaxed);
         }
         match untold {
             Some(Reason::Shutdown) if !acknowledged => self.close(slot, Reason::Unacknowledged),
@@ -267,7 +267,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             tracing::debug!(%peer, "gone: {reason}");
             return;
         }
-        self.state.handle.counters().count_end(&reason);
+        self.state.counts().count_end(&reason);
         if let (Some(taken), Some(resume)) = (gone.final_position, self.state.agenda.config.resume)
         {
             let now = self.state.agenda.world.now();

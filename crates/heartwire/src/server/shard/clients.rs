@@ -121,7 +121,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Serves a client, or hands it to the shard whose turn it is.
     fn distribute(&mut self, client: Adoptee<W::Socket>) {
         if self.state.handle.places().accept(self.awake_at) {
-            let refused = self.state.handle.counters().refused.load(Relaxed);
+            let refused = self.state.handle.stats().get("refused").unwrap_or_default();
             tracing::info!(refused, "accepting clients again");
             self.tell(Event::Accepting { refused });
         }
@@ -136,7 +136,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     pub(super) fn refused(&mut self, cause: Refusal, first: bool) {
-        self.state.handle.counters().refused.fetch_add(1, Relaxed);
+        self.state.counts().refused.fetch_add(1, Relaxed);
         if first {
             let sessions = self.state.handle.count();
             match cause {
@@ -180,7 +180,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
         };
         let Some((id, failed)) = self.open(stream, place.peer, &mut place.entered) else { return };
-        self.state.handle.counters().accepted.fetch_add(1, Relaxed);
+        self.state.counts().accepted.fetch_add(1, Relaxed);
         let is_handshaking =
             self.state.find(id).is_some_and(|(session, _)| session.link.is_handshaking());
         if self.state.agenda.config.online_at_once && !is_handshaking {

@@ -231,7 +231,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         agenda.flush_later(session);
         agenda.transmit(session, now);
         agenda.arm(session);
-        self.state.handle.counters().welcomed.fetch_add(1, Relaxed);
+        self.state.counts().welcomed.fetch_add(1, Relaxed);
         self.go_online(slot, Some(agreed));
     }
 

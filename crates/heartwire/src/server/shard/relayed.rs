@@ -51,12 +51,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let id = session.id;
         if stays {
             // It has counted as accepted, and goes on as one that was refused when it came.
-            let reason = Reason::Rejected(ByeCode::Full);
-            handle.counters().count_end(&reason);
             session.link.entered = None;
             session.since = agenda.world.now();
             agenda.pending = agenda.pending.saturating_sub(1);
             handle.places().leave();
+            self.state.counts().count_end(&Reason::Rejected(ByeCode::Full));
             self.note_refused(id, cause);
             self.go_on_with_handshake(slot);
         } else {

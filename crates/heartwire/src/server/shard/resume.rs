@@ -103,7 +103,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         applicant: Box<Applicant>,
         only: bool,
     ) -> Option<(Option<Identity>, Box<Applicant>)> {
-        self.state.handle.counters().lost.fetch_add(1, Relaxed);
+        self.state.counts().lost.fetch_add(1, Relaxed);
         if only {
             let bye = Bye::new(ByeCode::NotResumable, RetryHint::AtWill);
             let bye = bye.detail("the session has ended").taken(applicant.lost);
@@ -329,7 +329,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             agenda.lose_link(session, Reason::Failed(error.kind()));
         }
         self.state.count_held(slot);
-        handle.counters().resumed.fetch_add(1, Relaxed);
+        self.state.counts().resumed.fetch_add(1, Relaxed);
         tracing::debug!(session = %wanted, %peer, link = resuming.link, "back");
         let away = away.unwrap_or(Duration::ZERO);
         self.tell(Event::Back { id: wanted, peer, away, replayed });

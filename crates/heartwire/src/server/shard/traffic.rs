@@ -353,12 +353,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Input::Promise(interval) => {
                 session.count_beat();
                 let timeout = session.link.connection.policy().timeout();
-                self.state.handle.counters().promises.fetch_add(1, Relaxed);
+                self.state.counts().promises.fetch_add(1, Relaxed);
                 self.tell(Event::Promise { id, interval, timeout });
             }
             Input::Hello(_) if session.is_refused() => self.tell_full(id),
             Input::Hello(hello) => {
-                self.state.handle.counters().hellos.fetch_add(1, Relaxed);
+                self.state.counts().hellos.fetch_add(1, Relaxed);
                 self.handle_hello(slot, &hello, now);
             }
             // Not reached: to a server a WELCOME is a violation.

@@ -117,6 +117,20 @@ fn the_work_of_all_shards_is_summed_up() {
     let held = ShardHeld { all: 4, pending: 3, away: 2, clients: 1 };
     shards[0].publish(1, 10, held);
     shards[1].publish(2, 20, held);
-    let stats = Counters::default().read(&shards);
+    shards[0].counts.accepted.fetch_add(1, Relaxed);
+    shards[1].counts.count_end(&Reason::MaxAge);
+    let counters = Counters::default();
+    counters.accepted.fetch_add(2, Relaxed);
+    let stats = counters.read(&shards);
     assert_eq!((stats.turns, stats.timers), (3, 30));
+    assert_eq!((stats.get("accepted"), stats.get("max_age")), (Some(3), Some(1)));
+}
+
+/// Of two shards, which alone write it.
+#[test]
+fn counters_of_a_shard_are_on_no_cache_line_of_another() {
+    let shards = [ShardCounters::default(), ShardCounters::default()];
+    let line = |at: *const ShardCounters| at.addr() / 128;
+    let [one, two] = [&raw const shards[0], &raw const shards[1]].map(line);
+    assert!(one != two && align_of::<ShardCounters>() >= 128);
 }

@@ -4,9 +4,9 @@
 //! [`storm`] lets a million clients reconnect at once; `flood` attacks a real server with silent
 //! connections and wrong tokens; [`net`] breaks the real programs between network namespaces;
 //! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`;
-//! `tunnel` measures `heartwire tunnel` beside socat; `operate` measures what metrics, listings,
-//! the page and `top` cost; `presence` breaks nodes and the Redis that they share. It is no part of
-//! the product: no crate depends on it.
+//! `shards` counts what a server's threads share; `tunnel` measures `heartwire tunnel` beside
+//! socat; `operate` measures what metrics, listings, the page and `top` cost; `presence` breaks
+//! nodes and the Redis that they share. It is no part of the product: no crate depends on it.
 
 #[cfg(target_os = "linux")]
 pub mod baseline;
@@ -24,6 +24,8 @@ pub mod output;
 pub mod presence;
 #[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
+pub mod shards;
 pub mod sim;
 pub mod storm;
 #[cfg(target_os = "linux")]

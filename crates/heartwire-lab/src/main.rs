@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::{baseline, bench, flood, operate, presence, swarm, tunnel};
+use heartwire_lab::{baseline, bench, flood, operate, presence, shards, swarm, tunnel};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -40,6 +40,9 @@ enum Command {
     /// Benchmark a server: cost per connection and accuracy of its verdicts.
     #[cfg(target_os = "linux")]
     Bench(bench::Args),
+    /// Count what a server's threads share, and measure how much more several of them carry.
+    #[cfg(target_os = "linux")]
+    Shards(shards::Args),
     /// Check a server's promises with very many connections: healthy, paused, and all silent.
     #[cfg(target_os = "linux")]
     Swarm(swarm::Args),
@@ -73,6 +76,8 @@ fn main() -> ExitCode {
         Command::Tunnel(args) => net::tunnel::run(&args),
         #[cfg(target_os = "linux")]
         Command::Bench(args) => bench::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Shards(args) => shards::run(&args),
         #[cfg(target_os = "linux")]
         Command::Swarm(args) => swarm::run(&args),
         #[cfg(target_os = "linux")]

@@ -63,7 +63,7 @@ struct Client {
 /// Results of the beats.
 #[derive(Clone, Debug)]
 pub(crate) struct Beats {
-    pub(super) sent: u64,
+    pub(crate) sent: u64,
     /// Beats without room in the socket: the server does not read.
     pub(super) stuck: u64,
     /// How late beats were sent, in µs.
@@ -94,7 +94,7 @@ pub(super) struct Question {
 
 impl Speech {
     /// The tutorial's: a HEART without a body.
-    pub(super) fn v0() -> Self {
+    pub(crate) fn v0() -> Self {
         Self::new(Vec::new(), frame::BEAT.to_vec())
     }
 

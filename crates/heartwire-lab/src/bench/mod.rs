@@ -25,6 +25,7 @@ pub use self::args::Args;
 // The clients of other commands.
 pub(crate) use self::args::Spread;
 pub(crate) use self::load::{Load, Speech};
+pub(crate) use self::report::ratio;
 pub(crate) use self::schedule::Schedule;
 
 /// Runs it.

@@ -299,7 +299,7 @@ fn signum(number: i64) -> f64 {
 }
 
 /// 0 instead of 0/0, which cannot be written as JSON.
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }
 

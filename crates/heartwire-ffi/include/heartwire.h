@@ -630,7 +630,8 @@ uint64_t hw_client_retry_ms(hw_client *client,
 hw_status hw_client_link(const hw_client *client, uint64_t now_ms, hw_link *link);
 
 // The time of a counter of milliseconds that starts again at 0 after 2^32. Call it at least every
-// 24 days. A counter that goes back is taken as standing still. Null: 0.
+// 24 days. A counter that goes back is taken as standing still. A first reading of 0 is the time
+// 1. Null: 0.
 uint64_t hw_clock_extend(hw_clock *clock,
                          uint32_t ticks_ms);
 

@@ -13,7 +13,8 @@ pub struct Clock {
 }
 
 /// The time of a counter of milliseconds that starts again at 0 after 2^32. Call it at least every
-/// 24 days. A counter that goes back is taken as standing still. Null: 0.
+/// 24 days. A counter that goes back is taken as standing still. A first reading of 0 is the time
+/// 1. Null: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hw_clock_extend(clock: *mut Clock, ticks_ms: u32) -> u64 {
     // SAFETY: it is null, or a clock.
@@ -27,7 +28,8 @@ impl Clock {
     fn extend(&mut self, ticks_ms: u32) -> u64 {
         if self.ms == 0 && self.ticks_ms == 0 {
             // The first call: a counter that runs for 24 days already has not gone back.
-            (self.ms, self.ticks_ms) = (ticks_ms.into(), ticks_ms);
+            // Of 0 it makes 1, or the next call would seem to be the first one again.
+            (self.ms, self.ticks_ms) = (u64::from(ticks_ms).max(1), ticks_ms);
         }
         let gone = ticks_ms.wrapping_sub(self.ticks_ms);
         // More is a counter that went back.
@@ -65,6 +67,14 @@ mod tests {
         clock.extend(1_000);
         assert_eq!(clock.extend(999), 1_000);
         assert_eq!(clock.extend(1_001), 1_001);
+    }
+
+    #[test]
+    fn a_counter_that_goes_back_from_0_stands_still() {
+        let mut clock = Clock::default();
+        let start = clock.extend(0);
+        assert_eq!(clock.extend(u32::MAX), start);
+        assert_eq!(clock.extend(5), start + 5);
     }
 
     #[test]

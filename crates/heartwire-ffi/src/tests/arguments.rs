@@ -1,6 +1,6 @@
 use core::ptr;
 
-use super::rig::{Rig, config};
+use super::rig::{Calls, Rig, config};
 use crate::abi::*;
 
 /// Changes a config.
@@ -117,7 +117,7 @@ fn more_than_the_output_cannot_have_been_written() {
     // SAFETY: the client lives in the rig.
     assert_eq!(unsafe { hw_client_written(client, now, len + 1) }, Status::ERR_ARGUMENT);
     assert_eq!(rig.output().len(), len);
-    rig.disconnected();
+    rig.disconnect();
     // SAFETY: the same.
     assert_eq!(unsafe { hw_client_written(client, now, 1) }, Status::ERR_ARGUMENT);
 }

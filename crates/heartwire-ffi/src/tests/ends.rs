@@ -1,7 +1,7 @@
 use heartwire_core::frame::Kind;
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 
-use super::rig::{Rig, Told, data};
+use super::rig::{Calls, Rig, Told, data};
 use crate::abi::{Protocol, Status, Step, ViolationCode};
 
 #[test]
@@ -17,7 +17,7 @@ fn a_client_that_leaves_says_bye_behind_what_waits() {
     rig.write_all();
     assert_eq!(rig.poll(), Step::Close);
     assert_eq!(rig.kinds(), [Kind::Heart, Kind::Data, Kind::Bye]);
-    rig.disconnected();
+    rig.disconnect();
     assert_eq!(rig.events(), [Told::Closed]);
     assert_eq!(rig.poll(), Step::Idle);
 }
@@ -99,7 +99,7 @@ fn a_server_that_breaks_the_protocol_is_told_why() {
 fn the_end_is_told_once_and_survives_the_disconnection() {
     let mut rig = Rig::welcomed(1, |_| {});
     assert_eq!(rig.run_to(rig.now + 5_000), Step::Close);
-    rig.disconnected();
+    rig.disconnect();
     assert!(matches!(rig.events()[..], [Told::Dead(_)]));
     assert_eq!(rig.events(), []);
     assert_eq!(rig.connected(), Status::OK);
@@ -115,7 +115,7 @@ fn a_bye_that_was_read_with_the_end_of_the_stream_counts_more_than_that() {
     };
     rig.feed_all(&Bye::new(ByeCode::Draining, within).encode());
     assert_eq!(rig.events(), [Told::Bye { code: 1, detail: vec![] }]);
-    rig.disconnected();
+    rig.disconnect();
     assert_eq!(rig.events(), []);
     assert!((5_000..=6_000).contains(&rig.retry_ms()));
 }
@@ -123,7 +123,7 @@ fn a_bye_that_was_read_with_the_end_of_the_stream_counts_more_than_that() {
 #[test]
 fn a_failed_attempt_tells_nothing() {
     let mut rig = Rig::new(Protocol::V1, |_| {});
-    rig.disconnected();
+    rig.disconnect();
     assert_eq!(rig.events(), []);
     assert_eq!(rig.poll(), Step::Idle);
     assert_eq!(rig.deadline(), u64::MAX);
@@ -136,7 +136,7 @@ fn a_welcome_that_is_taken_after_the_end_begins_nothing() {
     rig.write_all();
     let welcome = rig.welcome(1, |welcome| welcome);
     rig.feed_all(&welcome);
-    rig.disconnected();
+    rig.disconnect();
     assert_eq!(rig.events().len(), 2);
     rig.written.clear();
     rig.connected();

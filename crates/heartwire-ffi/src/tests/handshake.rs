@@ -1,7 +1,7 @@
 use heartwire_core::frame::Kind;
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 
-use super::rig::{Rig, Told, data};
+use super::rig::{Calls, Rig, Told, data};
 use crate::abi::{Protocol, Status, Step, ViolationCode};
 
 #[test]
@@ -85,7 +85,7 @@ fn a_server_that_rejects_the_client_says_why() {
     rig.feed_all(&bye);
     assert_eq!(rig.events(), [Told::Bye { code: 4, detail: b"no".to_vec() }]);
     assert_eq!(rig.poll(), Step::Close);
-    rig.disconnected();
+    rig.disconnect();
     assert_eq!(rig.events(), []);
     assert_eq!(rig.retry_ms(), u64::MAX);
     // A program that knows better may try all the same.

@@ -1,6 +1,6 @@
 use heartwire_core::frame::Kind;
 
-use super::rig::{Rig, Told, beat, beat_with, data, frame};
+use super::rig::{Calls, Rig, Told, beat, beat_with, data, frame};
 use crate::abi::{Protocol, Status, Step, ViolationCode};
 
 #[test]
@@ -102,7 +102,7 @@ fn data_that_came_before_the_end_is_handed_over_first() {
 
     let mut rig = Rig::welcomed(1, |_| {});
     rig.feed_all(&[data(b"one"), data(b"two")].concat());
-    rig.disconnected();
+    rig.disconnect();
     let told = rig.events();
     assert_eq!(told[..2], [Told::Data(b"one".to_vec()), Told::Data(b"two".to_vec())]);
     assert_eq!(told[2..], [Told::Closed]);

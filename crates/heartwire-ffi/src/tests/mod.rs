@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the calls are made as C makes them")]
 
 mod arguments;
+mod calls;
 mod ends;
 mod handshake;
 mod hearing;

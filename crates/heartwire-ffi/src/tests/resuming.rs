@@ -8,7 +8,7 @@ use heartwire_core::v1::{
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use super::rig::{Rig, Told, data, frame};
+use super::rig::{Calls, Rig, Told, data, frame};
 use crate::abi::{Protocol, Status, Step, ViolationCode};
 
 const KEY: [u8; 32] = [9; 32];
@@ -53,7 +53,7 @@ fn welcomed() -> Rig {
 
 /// Loses the connection, and connects again. Returns what the HELLO says.
 fn comes_back(rig: &mut Rig) -> Option<Resuming> {
-    rig.disconnected();
+    rig.disconnect();
     rig.events();
     assert_eq!(rig.connected(), Status::OK);
     rig.written.clear();
@@ -157,7 +157,7 @@ fn a_session_that_the_server_has_no_more_is_lost() {
 #[test]
 fn a_session_ends_when_its_grace_is_over() {
     let mut rig = welcomed();
-    rig.disconnected();
+    rig.disconnect();
     rig.now += 59_999;
     assert!(comes_back(&mut rig).is_some());
     rig.now += 1;
@@ -213,7 +213,7 @@ fn a_message_that_was_handed_over_before_the_end_is_taken_over_on_the_next_conne
     let mut rig = welcomed();
     rig.feed_all(&data(b"one"));
     assert_eq!(rig.event(), Some(Told::Data(b"one".to_vec())));
-    rig.disconnected();
+    rig.disconnect();
     assert_eq!(rig.connected(), Status::OK);
     rig.written.clear();
     rig.write_all();

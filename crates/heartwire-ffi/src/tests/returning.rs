@@ -1,4 +1,4 @@
-use super::rig::{Rig, Told};
+use super::rig::{Calls, Rig, Told};
 use crate::abi::{Protocol, Status, Step};
 
 #[test]
@@ -11,7 +11,7 @@ fn the_first_attempt_waits_for_nothing_and_the_waits_grow() {
     for _ in 0..200 {
         let mut longest = vec![];
         for _ in 0..8 {
-            rig.disconnected();
+            rig.disconnect();
             longest.push(rig.retry_ms());
         }
         most.push(longest);
@@ -33,7 +33,7 @@ fn the_first_attempt_waits_for_nothing_and_the_waits_grow() {
 fn a_wait_is_drawn_once_for_each_attempt() {
     let mut rig = Rig::new(Protocol::V0, |config| config.first_wait_ms = 60_000);
     rig.connected();
-    rig.disconnected();
+    rig.disconnect();
     let wait = rig.retry_ms();
     assert!(wait > 10);
     rig.now += 10;
@@ -48,13 +48,13 @@ fn a_wait_is_drawn_once_for_each_attempt() {
 fn a_connection_that_has_lasted_starts_the_waits_anew() {
     let mut rig = Rig::new(Protocol::V0, |config| config.timeout_ms = 0);
     for _ in 0..10 {
-        rig.disconnected();
+        rig.disconnect();
     }
     rig.connected();
     rig.feed_all(&[0; 8]);
     rig.events();
     rig.run_to(rig.now + 30_000);
-    rig.disconnected();
+    rig.disconnect();
     assert!(rig.retry_ms() <= 500);
 }
 
@@ -62,9 +62,9 @@ fn a_connection_that_has_lasted_starts_the_waits_anew() {
 fn the_next_hello_says_how_the_last_connection_ended() {
     let mut rig = Rig::welcomed(1, |_| {});
     assert_eq!(rig.run_to(rig.now + 5_000), Step::Close);
-    rig.disconnected();
+    rig.disconnect();
     // An attempt that fails changes nothing.
-    rig.disconnected();
+    rig.disconnect();
     rig.now += 700;
     assert_eq!(rig.connected(), Status::OK);
     rig.written.clear();
@@ -77,7 +77,7 @@ fn the_next_hello_says_how_the_last_connection_ended() {
     let welcome = rig.welcome(1, |welcome| welcome);
     rig.feed_all(&welcome);
     assert!(rig.events().contains(&Told::Welcome { session: 99, resumed: false, lost: false }));
-    rig.disconnected();
+    rig.disconnect();
     rig.connected();
     rig.written.clear();
     rig.write_all();

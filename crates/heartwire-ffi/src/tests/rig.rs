@@ -1,7 +1,6 @@
 //! A client as C has it, in memory that checks itself, and the frames of a server.
 
 use core::mem::MaybeUninit;
-use core::ptr;
 use std::vec::Vec;
 
 use heartwire_core::Policy;
@@ -11,7 +10,9 @@ use heartwire_core::internal::v1::Beat;
 use heartwire_core::v1::{Contract, Health, Hello, Offer, Terms, Welcome as CoreWelcome};
 use heartwire_core::{Connection, Event as FromPeer, Instant, Protocol as CoreProtocol, Settings};
 
-use crate::abi::*;
+use self::abi::*;
+pub(super) use super::calls::Calls;
+pub(super) use crate::abi;
 
 /// Bytes around the client's memory that must stay as they are.
 const GUARD: usize = 64;
@@ -98,10 +99,6 @@ impl Rig {
         result(status, || rig)
     }
 
-    pub(super) fn client(&mut self) -> *mut Client {
-        self.memory.as_mut_ptr().wrapping_add(GUARD / 8).cast()
-    }
-
     /// A v1 client that was welcomed by a server that is woken by so many bytes.
     pub(super) fn welcomed(wake_bytes: u32, change: impl FnOnce(&mut Config)) -> Self {
         let mut rig = Self::new(Protocol::V1, change);
@@ -137,34 +134,13 @@ impl Rig {
         }
     }
 
-    pub(super) fn connected(&mut self) -> Status {
-        // SAFETY: the client lives in the rig.
-        unsafe { hw_client_connected(self.client(), self.now) }
-    }
-
-    pub(super) fn disconnected(&mut self) {
-        // SAFETY: the same.
-        assert_eq!(unsafe { hw_client_disconnected(self.client(), self.now) }, Status::OK);
-    }
-
-    /// Feeds bytes. Returns how many were taken.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
-        let mut taken = usize::MAX;
-        // SAFETY: the same.
-        let status = unsafe {
-            hw_client_feed(self.client(), self.now, bytes.as_ptr(), bytes.len(), &mut taken)
-        };
-        assert_eq!(status, Status::OK);
-        taken
-    }
-
     pub(super) fn feed_all(&mut self, bytes: &[u8]) {
         assert_eq!(self.feed(bytes), bytes.len());
     }
 
     pub(super) fn event(&mut self) -> Option<Told> {
         let mut event = MaybeUninit::<Event>::uninit();
-        // SAFETY: the same; the event was filled in, and points into the rig.
+        // SAFETY: the client lives in the rig; the event was filled in, and points into the rig.
         unsafe {
             let status = hw_client_event(self.client(), self.now, event.as_mut_ptr());
             assert_eq!(status, Status::OK);
@@ -176,54 +152,17 @@ impl Rig {
         core::iter::from_fn(|| self.event()).collect()
     }
 
-    pub(super) fn poll(&mut self) -> Step {
-        // SAFETY: the same.
-        unsafe { hw_client_poll(self.client(), self.now) }
-    }
-
-    pub(super) fn read_done(&mut self, more: bool) -> Step {
-        // SAFETY: the same.
-        unsafe { hw_client_read_done(self.client(), self.now, more) }
-    }
-
-    pub(super) fn deadline(&mut self) -> u64 {
-        // SAFETY: the same.
-        unsafe { hw_client_deadline(self.client()) }
-    }
-
-    pub(super) fn output(&mut self) -> Vec<u8> {
-        let (mut bytes, mut len) = (ptr::null(), usize::MAX);
-        // SAFETY: the same; the output lies in the rig, or is static.
-        unsafe {
-            let status = hw_client_output(self.client(), &mut bytes, &mut len);
-            assert_eq!(status, Status::OK);
-            core::slice::from_raw_parts(bytes, len).to_vec()
-        }
-    }
-
     /// Writes at most so many bytes of the output. Returns how many.
     pub(super) fn write(&mut self, most: usize) -> usize {
         let mut output = self.output();
         output.truncate(most);
-        // SAFETY: the same.
-        let status = unsafe { hw_client_written(self.client(), self.now, output.len()) };
-        assert_eq!(status, Status::OK);
+        Calls::written(self, output.len());
         self.written.extend_from_slice(&output);
         output.len()
     }
 
     pub(super) fn write_all(&mut self) {
         while self.write(usize::MAX) > 0 {}
-    }
-
-    pub(super) fn send(&mut self, body: &[u8]) -> Status {
-        // SAFETY: the same.
-        unsafe { hw_client_send(self.client(), self.now, body.as_ptr(), body.len()) }
-    }
-
-    pub(super) fn send_room(&mut self) -> usize {
-        // SAFETY: the same.
-        unsafe { hw_client_send_room(self.client()) }
     }
 
     pub(super) fn promise(&mut self, interval_ms: u32) -> Result<u32, Status> {
@@ -235,16 +174,6 @@ impl Rig {
     pub(super) fn set_health(&mut self, health: HealthNumber) -> Status {
         // SAFETY: the same.
         unsafe { hw_client_set_health(self.client(), health) }
-    }
-
-    pub(super) fn close(&mut self) -> Status {
-        // SAFETY: the same.
-        unsafe { hw_client_close(self.client(), self.now) }
-    }
-
-    pub(super) fn retry_ms(&mut self) -> u64 {
-        // SAFETY: the same.
-        unsafe { hw_client_retry_ms(self.client(), self.now) }
     }
 
     pub(super) fn link(&mut self) -> Result<Link, Status> {
@@ -304,6 +233,17 @@ impl Rig {
             }
             self.now = self.now.max(deadline);
         }
+    }
+}
+
+// SAFETY: the client lives in the rig.
+unsafe impl Calls for Rig {
+    fn client(&mut self) -> *mut Client {
+        self.memory.as_mut_ptr().wrapping_add(GUARD / 8).cast()
+    }
+
+    fn now(&self) -> u64 {
+        self.now
     }
 }
 

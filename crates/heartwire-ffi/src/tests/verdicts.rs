@@ -1,6 +1,6 @@
 use heartwire_core::frame::Kind;
 
-use super::rig::{Dead, Rig, Told, beat, beat_with, data};
+use super::rig::{Calls, Dead, Rig, Told, beat, beat_with, data};
 use crate::abi::{Cause, Protocol, Status, Step};
 
 fn dead(rig: &mut Rig) -> Dead {

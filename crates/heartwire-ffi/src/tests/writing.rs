@@ -1,6 +1,6 @@
 use heartwire_core::frame::Kind;
 
-use super::rig::{Rig, Told, beat};
+use super::rig::{Calls, Rig, Told, beat};
 use crate::abi::{Protocol, Status, Step};
 
 #[test]

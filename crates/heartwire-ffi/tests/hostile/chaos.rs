@@ -177,7 +177,7 @@ fn live(protocol: u32, plan: Vec<Do>) {
         .filter(|event| matches!(event, Got::Bye(_) | Got::Dead(_) | Got::Broken(_) | Got::Closed))
         .count();
     assert_eq!(ends, usize::from(known == Known::Begun), "{events:?}");
-    rig.connect();
+    assert_eq!(rig.connected(), Status::OK);
     if protocol == 0 {
         assert_eq!(kinds(&rig.turn().0), [HELLO]);
         assert_eq!(rig.hear(&welcome(1)), [Got::Welcome]);

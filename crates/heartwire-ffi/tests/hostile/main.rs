@@ -9,6 +9,8 @@
 )]
 
 mod callers;
+#[path = "../../src/tests/calls.rs"]
+mod calls;
 mod chaos;
 mod rig;
 mod servers;

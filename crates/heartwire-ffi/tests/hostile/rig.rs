@@ -1,12 +1,14 @@
 //! A client in memory of its own, and the frames of a server.
 
 use core::mem::MaybeUninit;
-use core::ptr;
 use core::time::Duration;
 
 use heartwire_core::Policy;
 use heartwire_core::v1::{Contract, Offer, Terms, Welcome};
-use heartwire_ffi::abi::*;
+pub(crate) use heartwire_ffi::abi;
+
+use self::abi::*;
+pub(crate) use crate::calls::Calls;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Dead {
@@ -81,25 +83,6 @@ impl Rig {
         Self { memory, _rx: rx, _tx: tx, now: 1_000 }
     }
 
-    pub(crate) fn client(&mut self) -> *mut Client {
-        self.memory.as_mut_ptr().cast()
-    }
-
-    pub(crate) fn connect(&mut self) {
-        let now = self.now;
-        // SAFETY: it is a client.
-        assert_eq!(unsafe { hw_client_connected(self.client(), now) }, Status::OK);
-    }
-
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> usize {
-        let (now, mut taken) = (self.now, 0);
-        // SAFETY: it is a client, and the bytes have their length.
-        let fed =
-            unsafe { hw_client_feed(self.client(), now, bytes.as_ptr(), bytes.len(), &mut taken) };
-        assert_eq!(fed, Status::OK);
-        taken
-    }
-
     pub(crate) fn event(&mut self) -> Option<Got> {
         let (now, mut event) = (self.now, MaybeUninit::<Event>::uninit());
         // SAFETY: it is a client; the event is written whole, and what it points to stays.
@@ -145,38 +128,6 @@ impl Rig {
         }
     }
 
-    pub(crate) fn poll(&mut self) -> Step {
-        let now = self.now;
-        // SAFETY: it is a client.
-        unsafe { hw_client_poll(self.client(), now) }
-    }
-
-    pub(crate) fn read_done(&mut self, more: bool) -> Step {
-        let now = self.now;
-        // SAFETY: it is a client.
-        unsafe { hw_client_read_done(self.client(), now, more) }
-    }
-
-    pub(crate) fn deadline(&mut self) -> u64 {
-        // SAFETY: it is a client.
-        unsafe { hw_client_deadline(self.client()) }
-    }
-
-    pub(crate) fn output(&mut self) -> Vec<u8> {
-        let (mut bytes, mut len) = (ptr::null(), 0);
-        // SAFETY: it is a client, and the output stays until the next call.
-        unsafe {
-            assert_eq!(hw_client_output(self.client(), &mut bytes, &mut len), Status::OK);
-            core::slice::from_raw_parts(bytes, len).to_vec()
-        }
-    }
-
-    pub(crate) fn written(&mut self, len: usize) {
-        let now = self.now;
-        // SAFETY: it is a client.
-        assert_eq!(unsafe { hw_client_written(self.client(), now, len) }, Status::OK);
-    }
-
     /// Writes all that waits.
     pub(crate) fn write(&mut self) -> Vec<u8> {
         let mut written = Vec::new();
@@ -188,35 +139,6 @@ impl Rig {
             self.written(output.len());
             written.extend(output);
         }
-    }
-
-    pub(crate) fn send(&mut self, body: &[u8]) -> Status {
-        let now = self.now;
-        // SAFETY: it is a client, and the bytes have their length.
-        unsafe { hw_client_send(self.client(), now, body.as_ptr(), body.len()) }
-    }
-
-    pub(crate) fn send_room(&mut self) -> usize {
-        // SAFETY: it is a client.
-        unsafe { hw_client_send_room(self.client()) }
-    }
-
-    pub(crate) fn close(&mut self) -> Status {
-        let now = self.now;
-        // SAFETY: it is a client.
-        unsafe { hw_client_close(self.client(), now) }
-    }
-
-    pub(crate) fn disconnect(&mut self) {
-        let now = self.now;
-        // SAFETY: it is a client.
-        assert_eq!(unsafe { hw_client_disconnected(self.client(), now) }, Status::OK);
-    }
-
-    pub(crate) fn retry_ms(&mut self) -> u64 {
-        let now = self.now;
-        // SAFETY: it is a client.
-        unsafe { hw_client_retry_ms(self.client(), now) }
     }
 
     /// Does what is to be done now, as a caller that finds nothing to read: writes, and answers
@@ -261,10 +183,21 @@ impl Rig {
     }
 
     pub(crate) fn welcome(&mut self, wake_bytes: u32) {
-        self.connect();
+        assert_eq!(self.connected(), Status::OK);
         assert!(!self.turn().0.is_empty());
         assert_eq!(self.hear(&welcome(wake_bytes)), [Got::Welcome]);
         assert!(!self.turn().0.is_empty());
+    }
+}
+
+// SAFETY: the client lives in the rig.
+unsafe impl Calls for Rig {
+    fn client(&mut self) -> *mut Client {
+        self.memory.as_mut_ptr().cast()
+    }
+
+    fn now(&self) -> u64 {
+        self.now
     }
 }
 

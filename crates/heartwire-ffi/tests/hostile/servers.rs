@@ -45,11 +45,11 @@ fn no_message_follows_the_end_by_a_slow_frame() {
 fn a_welcome_before_the_hello_is_written_spoils_nothing() {
     for tx in [HW_MIN_TX, 150, 400] {
         let mut rig = Rig::sized(Sizes { rx: 1024, tx }, |_| {});
-        rig.connect();
+        assert_eq!(rig.connected(), Status::OK);
         let begun = rig.output()[..3].to_vec();
         for written in [0, 3] {
             let mut rig = Rig::sized(Sizes { rx: 1024, tx }, |_| {});
-            rig.connect();
+            assert_eq!(rig.connected(), Status::OK);
             rig.written(written);
             assert_eq!(rig.hear(&welcome(1)), [Got::Welcome]);
             let mut all = begun[..written].to_vec();
@@ -75,7 +75,7 @@ fn a_bye_counts_also_if_it_is_taken_after_the_transport_has_ended() {
         }
         assert_eq!(rig.events(), [Got::Bye(1)]);
         assert!((600_000..=700_000).contains(&rig.retry_ms()));
-        rig.connect();
+        assert_eq!(rig.connected(), Status::OK);
         rig.feed(&bye(RetryHint::Never));
         rig.disconnect();
         assert_eq!(rig.events(), [Got::Bye(1)]);
@@ -88,13 +88,13 @@ fn a_bye_counts_also_if_it_is_taken_after_the_transport_has_ended() {
 #[test]
 fn a_welcome_that_is_taken_after_the_end_is_none_of_the_next_connection() {
     let mut rig = Rig::new(|_| {});
-    rig.connect();
+    assert_eq!(rig.connected(), Status::OK);
     rig.turn();
     rig.feed(&welcome(1));
     rig.disconnect();
     assert_eq!(rig.events(), [Got::Welcome, Got::Closed]);
     rig.now += 60_000;
-    rig.connect();
+    assert_eq!(rig.connected(), Status::OK);
     // The server has not accepted the client yet, so it is told nothing but HELLO.
     assert_eq!(rig.close(), Status::OK);
     assert_eq!(kinds(&rig.turn().0), [HELLO]);

@@ -135,7 +135,7 @@ fn live(lens: &[usize], links: &[Link]) {
         is_forged: false,
     };
     for link in links.iter().chain([&all]) {
-        rig.connect();
+        assert_eq!(rig.connected(), Status::OK);
         let hello = rig.turn().0;
         let (offer, resuming) = with_hello(&hello, |hello| (hello.resume.unwrap(), hello.resuming));
         let mut welcome = Welcome::new(SESSION, 0, contract(1));

@@ -161,7 +161,7 @@ fn live(plan: &Plan) {
     let mut rig = Rig::sized(Sizes { rx, tx }, |config| config.clock_step_ms = step_ms);
     let shown = |now: u64| now / step_us * u64::from(step_ms);
     rig.now = shown(now);
-    rig.connect();
+    assert_eq!(rig.connected(), Status::OK);
     let at = |us: u64| Instant::from_nanos(us * 1_000);
     let mut server = Server::new(wake_bytes, at(now));
     let (mut to_server, mut to_client) = (Pipe::default(), Pipe::default());
@@ -316,7 +316,7 @@ proptest! {
             config.clock_step_ms = u32::try_from(step_ms).unwrap();
         });
         rig.now = shown(begin);
-        rig.connect();
+        assert_eq!(rig.connected(), Status::OK);
         let mut heard = Vec::new();
         let mut now = begin;
         for gap in gaps {

@@ -23,8 +23,7 @@ pub(crate) trait Reload: Sized + Send + 'static {
     /// What the new options amount to, with all files that they name.
     type Checked;
 
-    /// Options that can change while it runs: the tokens and the TLS files only if there were some
-    /// at the start.
+    /// Options that can change while it runs: files only if there were some at the start.
     const RELOADABLE: &'static [&'static str];
 
     /// Checks new options, and reads the files that they name. `None` if the command is another
@@ -41,6 +40,7 @@ pub(crate) struct Kept {
     pub(crate) tokens: bool,
     pub(crate) tls: bool,
     pub(crate) http_token: bool,
+    pub(crate) hook_secret: bool,
     /// It has any of these files.
     pub(crate) has_files: bool,
 }
@@ -125,6 +125,7 @@ impl<R: Reload> Reloading<R> {
             let is_kept = match name.as_str() {
                 "tokens" => kept.tokens,
                 "http-token" => kept.http_token,
+                "hook-secret-file" => kept.hook_secret,
                 name if name.starts_with("tls-") => kept.tls,
                 _ => true,
             };

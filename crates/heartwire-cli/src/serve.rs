@@ -116,6 +116,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
     )?;
     let http = Http::start(&args.http, passed.http)?;
     let telling = Telling::new(output.clone(), http.as_ref().map(Http::observer));
+    let hook_secret = presence.as_ref().and_then(|prepared| prepared.secret.clone());
     let start = |prepared: presence::Prepared| {
         presence::Running::start(prepared.reached_at(http.as_ref().map(Http::address)), telling)
     };
@@ -179,6 +180,7 @@ pub(crate) fn run(args: &ServeArgs, given: &settings::Settings) -> anyhow::Resul
         tls,
         server: server.handle().clone(),
         http: http.as_ref().map(Http::observer),
+        hook_secret,
         live: Arc::clone(&live),
     };
     let reloading =

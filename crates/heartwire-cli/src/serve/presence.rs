@@ -13,14 +13,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heartwire::server::{EpochClock, Handle};
-use heartwire_presence::{Config, Hook, Presence, Secret};
+use heartwire_presence::{Config, Hook, Presence};
 use tokio::runtime::{Builder, Runtime};
 
 use super::http::HttpAddress;
 use crate::exit::Usage;
 
 pub(crate) use args::PresenceArgs;
-pub(super) use heartwire_presence::{Observer, Status};
+pub(super) use heartwire_presence::{Observer, Secret, Status};
 pub(super) use lines::{HookState, Incident, IncidentOver, PresenceState};
 pub(super) use now::Now;
 pub(super) use shown::Shown;
@@ -34,6 +34,8 @@ const LOST_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Prepared {
     config: Config,
     shown: Shown,
+    /// What deliveries of the hook are signed with.
+    pub(super) secret: Option<Secret>,
 }
 
 impl Prepared {
@@ -52,11 +54,12 @@ impl Prepared {
             let cannot = |error| Usage(format!("cannot use --presence {url}: {error}"));
             config = config.redis(url.reveal()).map_err(cannot)?.lease(args.lease());
         }
-        if let Some(hook) = hook(args)? {
+        let secret = args.hook_secret_file.as_deref().map(load_secret).transpose()?;
+        if let Some(hook) = hook(args, secret.clone())? {
             config = config.hook(hook.give_up(args.give_up()));
         }
         let shown = Shown::new(args, &node, &config);
-        Ok(Some(Self { config, shown }))
+        Ok(Some(Self { config, shown, secret }))
     }
 
     /// Tells operators where HTTP is, if it is served.
@@ -66,9 +69,8 @@ impl Prepared {
     }
 }
 
-fn hook(args: &PresenceArgs) -> Result<Option<Hook>, Usage> {
+fn hook(args: &PresenceArgs, secret: Option<Secret>) -> Result<Option<Hook>, Usage> {
     if let Some(url) = &args.hook {
-        let secret = args.hook_secret_file.as_deref().map(load_secret).transpose()?;
         let cannot = |error| Usage(format!("cannot use --hook {url}: {error}"));
         return Hook::http(url.reveal(), secret).map(Some).map_err(cannot);
     }

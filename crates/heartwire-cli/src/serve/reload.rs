@@ -7,6 +7,7 @@ use heartwire::server::auth::Tokens;
 use heartwire::tls::SharedServerTls;
 
 use super::http::{self, Observer};
+use super::presence::Secret;
 use super::{Prepared, ServeArgs, admission};
 use crate::args::Command;
 use crate::output::inform;
@@ -18,6 +19,7 @@ pub(crate) struct Running {
     pub(super) tls: Option<SharedServerTls>,
     pub(super) server: Handle,
     pub(super) http: Option<Observer>,
+    pub(super) hook_secret: Option<Secret>,
     pub(super) live: Arc<Live>,
 }
 
@@ -28,6 +30,7 @@ impl Reload for Running {
         "accept-rate",
         "accept-rate-per-address",
         "drain",
+        "hook-secret-file",
         "http-token",
         "log-level",
         "max-pending",
@@ -52,7 +55,8 @@ impl Reload for Running {
     }
 
     fn take(&mut self, (args, prepared, http_token): Self::Checked) -> Kept {
-        let Prepared { tokens, tls, .. } = prepared;
+        let Prepared { tokens, tls, presence, .. } = prepared;
+        let hook_secret = presence.and_then(|presence| presence.secret);
         if let (Some(current), Some(new), Some(path)) = (&self.tokens, &tokens, &args.tokens) {
             current.replace(new);
             tell_tokens(path);
@@ -60,6 +64,10 @@ impl Reload for Running {
         if let (Some(current), Some(new)) = (&self.tls, &tls) {
             current.replace(new);
             inform("read the certificates again");
+        }
+        if let (Some(current), Some(new)) = (&self.hook_secret, &hook_secret) {
+            current.replace(new);
+            inform("read the secret of the hook again");
         }
         self.server.set_admission(admission(&args.limits));
         self.live.set_drain(args.drain);
@@ -76,7 +84,8 @@ impl Reload for Running {
             tokens: self.tokens.is_some() == tokens.is_some(),
             tls: self.tls.is_some() == tls.is_some(),
             http_token: keeps_http_token,
-            has_files: tokens.is_some() || tls.is_some() || has_http_token,
+            hook_secret: self.hook_secret.is_some() == hook_secret.is_some(),
+            has_files: tokens.is_some() || tls.is_some() || has_http_token || hook_secret.is_some(),
         }
     }
 }

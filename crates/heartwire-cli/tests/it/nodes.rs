@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use heartwire_testkit::{Peer, RedisServer, hello_as, wait_until};
+use heartwire_testkit::{Authority, Peer, RedisServer, hello_as, lasting_address, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -215,6 +215,61 @@ fn a_receiver_that_fails_is_told_again_and_hooks_say_so() {
     let states: Vec<_> = states.iter().map(|event| event.text("state")).collect();
     assert_eq!(states, ["failing", "works"]);
     assert!(server.events.so_far().iter().all(|line| !line.text.contains("pa55word")));
+}
+
+#[test]
+fn presence_over_tls_needs_a_redis_whose_certificate_is_trusted() {
+    let authority = Authority::new();
+    let files = authority.issue(&["127.0.0.1"]);
+    let port = lasting_address().port().to_string();
+    let of = |path: &Path| path.to_str().unwrap().to_owned();
+    let (certificate, key, roots) = (of(&files.certificate), of(&files.key), of(authority.roots()));
+    let Some(redis) = RedisServer::start(&[
+        "--bind",
+        "127.0.0.1",
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &roots,
+        "--tls-auth-clients",
+        "no",
+    ]) else {
+        return;
+    };
+    let url = format!("rediss://127.0.0.1:{port}");
+    let start =
+        |roots: &Path, node| Server::start_trusting(roots, &["--presence", &url, "--node", node]);
+    let trusting = start(authority.roots(), "one");
+    trusting.events.event_where("presence", |event| event["state"] == "joined");
+    let _door = client(&trusting, "door");
+    wait_until("its name is in Redis", || redis.ask(&["HEXISTS", "{hw}:p", "door"]) == "1");
+    let stranger = start(Authority::new().roots(), "two");
+    let lost = stranger.events.event_where("presence", |event| event["state"] == "lost");
+    assert!(lost.text("detail").contains("certificate"), "{lost:?}");
+}
+
+#[test]
+fn secret_of_the_hook_is_read_again_on_sighup() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("secret");
+    let (at, deliveries) = receiver(&[]);
+    let hook = format!("http://{at}");
+    fs::write(&path, "the first secret of the tests").unwrap();
+    let secret = path.to_str().unwrap();
+    let server = Server::start_plain(&["--hook", &hook, "--hook-secret-file", secret]);
+    fs::write(&path, "too short").unwrap();
+    server.process.signal(Signal::HUP);
+    server.log.line("nothing has changed");
+    fs::write(&path, "the second secret of the tests").unwrap();
+    server.process.signal(Signal::HUP);
+    server.log.line("read the secret of the hook again");
+    let _door = client(&server, "door");
+    let (head, _) = deliveries.recv().unwrap();
+    assert!(head.contains("\r\nwebhook-signature: v1,"), "{head}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use std::env;
 use std::io::Write;
+use std::path::Path;
 use std::process::{ChildStdin, Command, Output, Stdio};
 
 use heartwire_testkit::{LineEvent as Event, Lines, Process};
@@ -72,6 +73,13 @@ impl Server {
     pub(crate) fn start_plain_on(addr: &str, args: &[&str]) -> Self {
         let program = ["serve", "--listen", addr, "--format", "json"];
         Self::spawn(heartwire(&program).args(args))
+    }
+
+    /// On a machine that trusts only the CAs in this file.
+    #[track_caller]
+    pub(crate) fn start_trusting(roots: &Path, args: &[&str]) -> Self {
+        let program = ["serve", "--listen", "127.0.0.1:0", "--format", "json"];
+        Self::spawn(heartwire(&program).args(args).env("SSL_CERT_FILE", roots))
     }
 
     /// With a standard input; into one that is piped, text can be [typed](Self::type_in).

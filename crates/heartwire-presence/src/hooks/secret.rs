@@ -1,6 +1,7 @@
 //! Signatures of deliveries, as <https://www.standardwebhooks.com> specifies them.
 
 use core::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,9 +22,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The secret that deliveries are signed with. The receiver knows it too, and so can tell that a
-/// delivery is genuine. It is never shown, also not by `Debug`.
+/// delivery is genuine. It is never shown, also not by `Debug`. Clones are the same secret, also
+/// after it was [replaced](Self::replace).
 #[derive(Clone)]
-pub struct Secret(Hmac<Sha256>);
+pub struct Secret(Arc<RwLock<Hmac<Sha256>>>);
 
 impl Secret {
     /// A secret of at least 24 bytes: `whsec_` and base64, as libraries of receivers take it, or
@@ -42,12 +44,25 @@ impl Secret {
             return Err(BadSecret::TooShort { len: key.len() });
         }
         // HMAC takes keys of any length.
-        Hmac::new_from_slice(&key).map(Self).map_err(|_| BadSecret::TooShort { len: key.len() })
+        let keyed = Hmac::new_from_slice(&key);
+        let keyed = keyed.map_err(|_| BadSecret::TooShort { len: key.len() })?;
+        Ok(Self(Arc::new(RwLock::new(keyed))))
+    }
+
+    /// Signs deliveries with what `new` is now, from the next one on.
+    pub fn replace(&self, new: &Self) {
+        let keyed = new.keyed();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keyed;
+    }
+
+    /// Ignores poisoning: nothing that runs under the lock panics.
+    fn keyed(&self) -> Hmac<Sha256> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The header `webhook-signature` of a delivery.
     pub(super) fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
-        let mut mac = self.0.clone();
+        let mut mac = self.keyed();
         mac.update(format!("{id}.{timestamp}.").as_bytes());
         mac.update(body);
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
@@ -103,5 +118,17 @@ mod tests {
         assert_eq!(sign("whsec_YWJj"), Err(BadSecret::TooShort { len: 3 }));
         assert_eq!(sign("whsec_!"), Err(BadSecret::NotBase64));
         assert_eq!(format!("{:?}", Secret::new(raw).unwrap()), "Secret");
+    }
+
+    #[test]
+    fn replaced_secrets_sign_from_then_on_and_so_do_their_clones() {
+        let [old, new] = ["an old secret of the tests", "a new secret of the tests"]
+            .map(|text| Secret::new(text).unwrap());
+        let (clone, before) = (old.clone(), old.sign("m", 1, b""));
+        old.replace(&new);
+        let after = new.sign("m", 1, b"");
+        assert!(before != after && old.sign("m", 1, b"") == after);
+        assert_eq!(clone.sign("m", 1, b""), after);
+        old.replace(&old);
     }
 }

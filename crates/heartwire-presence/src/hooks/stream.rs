@@ -39,7 +39,7 @@ pub(super) const MAX_READ: usize = if cfg!(test) { 20_000 } else { 100_000 };
 /// How many changes that were given up go to Redis in one call.
 const MAX_DEAD: usize = 500;
 
-/// How long Redis has, after the end, to take the lease back: one round trip. Else the lease ends
+/// How long Redis has, at the end, to take the lease back: one round trip. Else the lease ends
 /// by itself, and a server that stops does not wait for a Redis that does not answer.
 const GIVE_BACK: Duration = Duration::from_millis(200);
 
@@ -104,12 +104,12 @@ impl StreamHooks {
         HookStatus { is_active: status.is_active && !self.task.is_finished(), ..status }
     }
 
-    /// Waits for the deliveries under way, for this long at most, and gives the lease back. What
+    /// Waits for the deliveries under way, and gives the lease back, for this long at most. What
     /// else there is, the next dispatcher delivers.
     pub(super) async fn close(mut self, within: Duration) {
-        let end = time::Instant::now() + within;
-        self.closing.send_replace(Some(end));
-        let _ = time::timeout_at(end + GIVE_BACK, &mut self.task).await;
+        let now = time::Instant::now();
+        self.closing.send_replace(Some(now + within.saturating_sub(GIVE_BACK)));
+        let _ = time::timeout_at(now + within, &mut self.task).await;
         self.delivery.tell_all();
     }
 }

@@ -69,6 +69,7 @@ impl Reload for Running {
             tokens: self.identity.is_some() == new.is_some(),
             tls: self.tls.is_some() == tls.is_some(),
             http_token: true,
+            hook_secret: true,
             has_files: new.is_some() || tls.is_some(),
         }
     }

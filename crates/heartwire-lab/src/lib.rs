@@ -4,14 +4,17 @@
 //! [`storm`] lets a million clients reconnect at once; `flood` attacks a real server with silent
 //! connections and wrong tokens; [`net`] breaks the real programs between network namespaces;
 //! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`;
-//! `shards` counts what a server's threads share; `tunnel` measures `heartwire tunnel` beside
-//! socat; `operate` measures what metrics, listings, the page and `top` cost; `presence` breaks
-//! nodes and the Redis that they share. It is no part of the product: no crate depends on it.
+//! `crowd` holds a million sessions on many servers; `shards` counts what a server's threads share;
+//! `tunnel` measures `heartwire tunnel` beside socat; `operate` measures what metrics, listings,
+//! the page and `top` cost; `presence` breaks nodes and the Redis that they share. It is no part of
+//! the product: no crate depends on it.
 
 #[cfg(target_os = "linux")]
 pub mod baseline;
 #[cfg(target_os = "linux")]
 pub mod bench;
+#[cfg(target_os = "linux")]
+pub mod crowd;
 #[cfg(target_os = "linux")]
 pub mod flood;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::{baseline, bench, flood, operate, presence, shards, swarm, tunnel};
+use heartwire_lab::{baseline, bench, crowd, flood, operate, presence, shards, swarm, tunnel};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -43,6 +43,13 @@ enum Command {
     /// Count what a server's threads share, and measure how much more several of them carry.
     #[cfg(target_os = "linux")]
     Shards(shards::Args),
+    /// Hold as many sessions as the machine can, on as many servers as descriptors demand.
+    #[cfg(target_os = "linux")]
+    Crowd(crowd::Args),
+    /// Play the clients of one server of `crowd`.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    CrowdClients(crowd::ClientsArgs),
     /// Check a server's promises with very many connections: healthy, paused, and all silent.
     #[cfg(target_os = "linux")]
     Swarm(swarm::Args),
@@ -78,6 +85,10 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         #[cfg(target_os = "linux")]
         Command::Shards(args) => shards::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Crowd(args) => crowd::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::CrowdClients(args) => crowd::clients(&args),
         #[cfg(target_os = "linux")]
         Command::Swarm(args) => swarm::run(&args),
         #[cfg(target_os = "linux")]

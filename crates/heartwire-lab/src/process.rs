@@ -9,9 +9,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 /// Counters of a process; they only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Usage {
     /// Time on a processor, all threads.
     pub(crate) cpu_ns: u64,
@@ -95,11 +96,16 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let meminfo = fs::read_to_string("/proc/meminfo")?;
         let user = parse_field(&status, "RssAnon:").context("no RssAnon in /proc/PID/status")?;
-        let slab = parse_field(&meminfo, "Slab:").context("no Slab in /proc/meminfo")?;
-        Ok(Self { user: user * 1024, slab: slab * 1024 })
+        Ok(Self { user: user * 1024, slab: slab()? })
     }
+}
+
+/// Bytes of the kernel's small objects, of the whole machine.
+pub(crate) fn slab() -> anyhow::Result<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let kib = parse_field(&meminfo, "Slab:").context("no Slab in /proc/meminfo")?;
+    Ok(kib * 1024)
 }
 
 /// CPU time of the calling thread, in ns.
@@ -119,8 +125,12 @@ pub(crate) fn threads(pid: u32) -> anyhow::Result<usize> {
 /// How many clients wait to be accepted on a port of this machine.
 pub(crate) fn accept_queue(target: SocketAddr) -> anyhow::Result<u64> {
     let mut waiting = None;
-    // A listener on [::] takes IPv4 clients too.
+    // A listener on [::] takes IPv4 clients too. Its table is read only when needed: to find the
+    // listeners of IPv6, the kernel looks at all connections of the machine.
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        if waiting.is_some() && target.is_ipv4() {
+            break;
+        }
         let Ok(file) = File::open(table) else { continue };
         for line in BufReader::new(file).lines().skip(1) {
             // Listening sockets come first; the rest can be very long.

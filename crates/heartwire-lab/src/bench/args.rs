@@ -185,14 +185,14 @@ pub(crate) enum Spread {
 
 /// Protocol version of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     V0,
     V1,
 }
 
 /// Formats of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Text,
     Json,
 }

@@ -6,35 +6,36 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// A verdict as the server printed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct VerdictLine {
-    pub(super) peer: SocketAddr,
-    pub(super) at_ns: u64,
+pub(crate) struct VerdictLine {
+    pub(crate) peer: SocketAddr,
+    pub(crate) at_ns: u64,
     /// The last digit of the printed time; what comes after it was cut off.
-    pub(super) resolution_ns: u64,
+    pub(crate) resolution_ns: u64,
 }
 
 /// The record of a connection. Times are ns of the system's clock, as in the server's verdicts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Note {
-    pub(super) local: SocketAddr,
+pub(crate) struct Note {
+    pub(crate) local: SocketAddr,
     /// Just before the last write, so that a byte never seems younger than it is.
-    pub(super) last_sent_ns: u64,
+    pub(crate) last_sent_ns: u64,
     /// When the server closed it, as seen here.
-    pub(super) closed_ns: Option<u64>,
+    pub(crate) closed_ns: Option<u64>,
 }
 
 /// How late, in µs after last byte + timeout.
 #[derive(Clone, Debug)]
-pub(super) struct Lateness {
+pub(crate) struct Lateness {
     histogram: Histogram<u64>,
     min_us: i64,
 }
 
 impl Lateness {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self { histogram: histogram()?, min_us: i64::MAX })
     }
 
@@ -46,40 +47,67 @@ impl Lateness {
         self.histogram.saturating_record(u64::try_from(late_us).unwrap_or(0));
     }
 
-    pub(super) fn count(&self) -> u64 {
+    /// Adds what another process counted.
+    pub(crate) fn add(&mut self, counts: &Counts, min_us: i64) {
+        counts.add_to(&mut self.histogram);
+        self.min_us = self.min_us.min(min_us);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts::of(&self.histogram)
+    }
+
+    pub(crate) fn count(&self) -> u64 {
         self.histogram.len()
     }
 
-    pub(super) fn min_us(&self) -> i64 {
+    pub(crate) fn min_us(&self) -> i64 {
         self.min_us
     }
 
-    pub(super) fn quantile_us(&self, quantile: f64) -> u64 {
+    pub(crate) fn quantile_us(&self, quantile: f64) -> u64 {
         self.histogram.value_at_quantile(quantile)
     }
 
-    pub(super) fn max_us(&self) -> u64 {
+    pub(crate) fn max_us(&self) -> u64 {
         self.histogram.max()
+    }
+}
+
+/// A histogram as one process tells it to another: each value and how often it was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts(Vec<(u64, u64)>);
+
+impl Counts {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        let values = histogram.iter_recorded();
+        Self(values.map(|at| (at.value_iterated_to(), at.count_at_value())).collect())
+    }
+
+    pub(crate) fn add_to(&self, histogram: &mut Histogram<u64>) {
+        for &(value, count) in &self.0 {
+            histogram.saturating_record_n(value, count);
+        }
     }
 }
 
 /// Results of a freeze.
 #[derive(Clone, Debug)]
-pub(super) struct Judgement {
+pub(crate) struct Judgement {
     /// By the times that the server printed with its verdicts.
-    pub(super) verdicts: Lateness,
+    pub(crate) verdicts: Lateness,
     /// By the times at which the clients saw their connections closed.
-    pub(super) seen: Lateness,
+    pub(crate) seen: Lateness,
     /// Verdicts, or closed connections where a server prints none, before last byte + timeout.
-    pub(super) early: u64,
+    pub(crate) early: u64,
     /// Verdicts and closed connections before the freeze.
-    pub(super) wrong: u64,
+    pub(crate) wrong: u64,
     /// Connections that were neither declared dead nor closed.
-    pub(super) missing: u64,
+    pub(crate) missing: u64,
 }
 
 /// Checks every connection. `freeze_ns` is when the clients stopped sending, if they did.
-pub(super) fn judge(
+pub(crate) fn judge(
     notes: &[Note],
     verdicts: &[VerdictLine],
     timeout: Duration,
@@ -124,12 +152,12 @@ pub(super) fn judge(
 }
 
 /// For µs up to an hour, exact to a thousandth. What is longer counts as an hour.
-pub(super) fn histogram() -> anyhow::Result<Histogram<u64>> {
+pub(crate) fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, 3_600_000_000, 3)?)
 }
 
 /// A time of the system's clock, in ns.
-pub(super) fn nanos(time: SystemTime) -> u64 {
+pub(crate) fn nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -205,6 +233,20 @@ mod tests {
         let notes = [note(1, 100 * MS, Some(5_000 * MS)), note(2, 100 * MS, None)];
         let judgement = judge(&notes, &[], TIMEOUT, None).unwrap();
         assert_eq!(counts(&judgement), (0, 1, 0));
+    }
+
+    #[test]
+    fn lateness_of_several_processes_is_added_up() {
+        let mut all = Lateness::new().unwrap();
+        for (late_ms, min_us) in [(3, 3_000), (70, 70_000)] {
+            let mut one = Lateness::new().unwrap();
+            one.record(late_ms * MS, 0);
+            assert_eq!(one.min_us(), min_us);
+            let told = serde_json::to_string(&one.counts()).unwrap();
+            all.add(&serde_json::from_str(&told).unwrap(), one.min_us());
+        }
+        assert_eq!((all.count(), all.min_us()), (2, 3_000));
+        assert!(all.quantile_us(0.5).abs_diff(3_000) <= 3 && all.max_us().abs_diff(70_000) <= 70);
     }
 
     #[test]

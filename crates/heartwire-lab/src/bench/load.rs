@@ -65,9 +65,15 @@ struct Client {
 pub(crate) struct Beats {
     pub(crate) sent: u64,
     /// Beats without room in the socket: the server does not read.
-    pub(super) stuck: u64,
+    pub(crate) stuck: u64,
     /// How late beats were sent, in µs.
-    pub(super) late: Histogram<u64>,
+    pub(crate) late: Histogram<u64>,
+}
+
+impl Beats {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self { sent: 0, stuck: 0, late: histogram()? })
+    }
 }
 
 /// The frames that a client sends.
@@ -158,19 +164,24 @@ impl Load {
         self.frozen = true;
     }
 
-    pub(super) fn notes(&self) -> Vec<Note> {
+    pub(crate) fn notes(&self) -> Vec<Note> {
         self.clients.iter().map(|client| client.note).collect()
     }
 
     /// Connects one more client.
     pub(crate) fn connect(&mut self) -> anyhow::Result<()> {
+        self.connect_from(source(self.target, u32::try_from(self.clients.len())?))
+    }
+
+    /// The same from a given address. With port 0 the kernel chooses one.
+    pub(crate) fn connect_from(&mut self, source: Option<SocketAddr>) -> anyhow::Result<()> {
         let number = u32::try_from(self.clients.len())?;
         let socket =
             Socket::new(Domain::for_address(self.target), Type::STREAM, Some(Protocol::TCP))?;
-        if let Some(source) = source(self.target, number) {
-            // No safe crate offers IP_BIND_ADDRESS_NO_PORT, so the port is chosen here and not for
-            // the target; there are enough of them.
-            socket.bind(&source.into()).with_context(|| format!("no port left on {source}"))?;
+        if let Some(source) = source {
+            // No safe crate offers IP_BIND_ADDRESS_NO_PORT, so the kernel would choose the port
+            // here and not for the target; there are enough of them.
+            socket.bind(&source.into()).with_context(|| format!("cannot use {source}"))?;
         }
         socket
             .connect(&self.target.into())
@@ -219,7 +230,7 @@ impl Load {
         end: Duration,
         mut tick: impl FnMut(Duration),
     ) -> anyhow::Result<Beats> {
-        let mut beats = Beats { sent: 0, stuck: 0, late: histogram()? };
+        let mut beats = Beats::new()?;
         let mut look_at = Duration::ZERO;
         loop {
             let (due, index) = schedule.peek();
@@ -242,11 +253,15 @@ impl Load {
                 continue;
             }
             schedule.advance();
-            let late_us = now.saturating_sub(due).as_micros();
-            beats.late.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
-            if let Some(client) = self.clients.get_mut(index) {
-                client.send(&self.speech.beat, &mut beats);
-            }
+            self.beat(index, now.saturating_sub(due), &mut beats);
+        }
+    }
+
+    /// Sends a beat that is so late.
+    pub(crate) fn beat(&mut self, index: usize, late: Duration, beats: &mut Beats) {
+        beats.late.saturating_record(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
+        if let Some(client) = self.clients.get_mut(index) {
+            client.send(&self.speech.beat, beats);
         }
     }
 

@@ -22,11 +22,15 @@ mod server;
 pub(crate) mod tls;
 
 pub use self::args::Args;
-// The clients of other commands.
-pub(crate) use self::args::Spread;
-pub(crate) use self::load::{Load, Speech};
-pub(crate) use self::report::ratio;
+// The clients, the servers and the judgement of other commands.
+pub(crate) use self::args::{Format, Protocol, Spread};
+pub(crate) use self::lateness::{Counts, Lateness, Note, histogram, judge, nanos};
+pub(crate) use self::load::{Beats, Load, Speech};
+pub(crate) use self::progress::Progress;
+pub(crate) use self::report::{Exit, Late, float, ms, ratio, whole_nanos};
+pub(crate) use self::run::{Plan, wait_for_output};
 pub(crate) use self::schedule::Schedule;
+pub(crate) use self::server::{Contender, Own, Server};
 
 /// Runs it.
 ///

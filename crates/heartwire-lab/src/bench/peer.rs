@@ -24,7 +24,7 @@ const NETTY: [&str; 6] = ["common", "buffer", "transport", "resolver", "codec", 
 const NATS_PINGS: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     Mosquitto,
     Nats,
     Redis,

@@ -8,7 +8,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Two processors of this machine, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pin {
+pub(crate) struct Pin {
     pub(super) server: usize,
     pub(super) load: usize,
 }

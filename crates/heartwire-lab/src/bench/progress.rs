@@ -12,7 +12,7 @@ use crate::output::{redraw, say};
 const REDRAW: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     terminal: bool,
     /// What the phases belong to: which server, which round.
     prefix: String,
@@ -20,12 +20,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(prefix: String) -> Self {
+    pub(crate) fn new(prefix: String) -> Self {
         Self { terminal: io::stderr().is_terminal(), prefix, drawn_at: None }
     }
 
     /// A phase begins.
-    pub(super) fn phase(&mut self, what: impl fmt::Display) {
+    pub(crate) fn phase(&mut self, what: impl fmt::Display) {
         if self.terminal {
             self.draw(what);
         } else {
@@ -34,7 +34,7 @@ impl Progress {
     }
 
     /// It goes on.
-    pub(super) fn update(&mut self, what: impl fmt::Display) {
+    pub(crate) fn update(&mut self, what: impl fmt::Display) {
         if self.terminal && self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW) {
             self.draw(what);
         }

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use core::time::Duration;
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::args::{Format, Spread};
@@ -23,7 +23,7 @@ const MAX_SERVER_BUSY: f64 = 0.97;
 
 /// The result, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Exit {
+pub(crate) enum Exit {
     Fine,
     /// A verdict never came.
     Missing,
@@ -44,70 +44,70 @@ impl From<Exit> for ExitCode {
 
 /// The numbers of one run, or the medians of several. Programs read these names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Report {
+pub(crate) struct Report {
     /// As typed after `--only`.
-    pub(super) id: String,
-    pub(super) server: String,
+    pub(crate) id: String,
+    pub(crate) server: String,
     /// The version of another project's server, and of what it runs on.
-    pub(super) version: Option<String>,
+    pub(crate) version: Option<String>,
     /// What it does with a silent client, in words.
-    pub(super) rule: String,
+    pub(crate) rule: String,
     /// The shortest silence after which it closes a connection by that.
-    pub(super) timeout_ms: f64,
+    pub(crate) timeout_ms: f64,
     #[serde(skip)]
-    pub(super) own: bool,
-    pub(super) connections: u32,
-    pub(super) accepts_per_s: f64,
+    pub(crate) own: bool,
+    pub(crate) connections: u32,
+    pub(crate) accepts_per_s: f64,
     /// Whether the clients already waited; if not, the rate may be the generator's.
-    pub(super) accepts_queued: bool,
-    pub(super) accept_cpu_us: f64,
-    pub(super) beats: u64,
-    pub(super) beat_cpu_us: f64,
-    pub(super) beat_user_us: f64,
-    pub(super) beat_system_us: f64,
-    pub(super) wakeups_per_beat: f64,
+    pub(crate) accepts_queued: bool,
+    pub(crate) accept_cpu_us: f64,
+    pub(crate) beats: u64,
+    pub(crate) beat_cpu_us: f64,
+    pub(crate) beat_user_us: f64,
+    pub(crate) beat_system_us: f64,
+    pub(crate) wakeups_per_beat: f64,
     /// Whether the server sends as often as its clients do, if we know.
-    pub(super) answers: Option<bool>,
-    pub(super) answers_per_beat: f64,
+    pub(crate) answers: Option<bool>,
+    pub(crate) answers_per_beat: f64,
     /// Of one processor; more where its threads run on several.
-    pub(super) busy: f64,
-    pub(super) threads: usize,
-    pub(super) user_bytes: f64,
-    pub(super) kernel_bytes: f64,
+    pub(crate) busy: f64,
+    pub(crate) threads: usize,
+    pub(crate) user_bytes: f64,
+    pub(crate) kernel_bytes: f64,
     /// By the times printed with the verdicts.
-    pub(super) verdict_ms: Option<Late>,
+    pub(crate) verdict_ms: Option<Late>,
     /// By the times at which the clients saw the ends.
-    pub(super) seen_ms: Option<Late>,
-    pub(super) early: u64,
+    pub(crate) seen_ms: Option<Late>,
+    pub(crate) early: u64,
     #[serde(rename = "false")]
-    pub(super) wrong: u64,
-    pub(super) missing: u64,
-    pub(super) generator: Generator,
-    pub(super) warnings: Vec<String>,
+    pub(crate) wrong: u64,
+    pub(crate) missing: u64,
+    pub(crate) generator: Generator,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// How long after the last byte and the timeout, in ms.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Late {
-    pub(super) count: u64,
-    pub(super) min: f64,
-    pub(super) p50: f64,
-    pub(super) p99: f64,
-    pub(super) p999: f64,
-    pub(super) max: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Late {
+    pub(crate) count: u64,
+    pub(crate) min: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
 }
 
 /// How punctual the load generator was.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Generator {
-    pub(super) late_p99_ms: f64,
-    pub(super) late_max_ms: f64,
+pub(crate) struct Generator {
+    pub(crate) late_p99_ms: f64,
+    pub(crate) late_max_ms: f64,
     /// Of one processor.
-    pub(super) busy: f64,
+    pub(crate) busy: f64,
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, contender: &Contender, measured: &Measured) -> Self {
+    pub(crate) fn new(plan: &Plan, contender: &Contender, measured: &Measured) -> Self {
         let connections = u64::from(measured.connections);
         let beats = measured.beats.sent;
         let judgement = &measured.judgement;
@@ -158,7 +158,7 @@ impl Report {
     }
 
     /// The exit code.
-    pub(super) fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         if self.early > 0 || self.wrong > 0 {
             Exit::Wrong
         } else if self.missing > 0 {
@@ -168,7 +168,7 @@ impl Report {
         }
     }
 
-    pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {
+    pub(crate) fn print(&self, format: Format) -> anyhow::Result<()> {
         match format {
             Format::Text => output::print(self.render().trim_end()),
             Format::Json => output::print(json!(self)),
@@ -176,7 +176,7 @@ impl Report {
     }
 
     /// The report for people.
-    pub(super) fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         let mut row = |name: &str, what: String| {
             // Writing to a string does not fail.
@@ -236,7 +236,7 @@ impl Report {
 }
 
 impl Late {
-    fn of(lateness: &Lateness) -> Option<Self> {
+    pub(crate) fn of(lateness: &Lateness) -> Option<Self> {
         let at = |quantile| ms(lateness.quantile_us(quantile));
         (lateness.count() > 0).then(|| Self {
             count: lateness.count(),
@@ -248,7 +248,7 @@ impl Late {
         })
     }
 
-    fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let Self { count, min, p50, p99, p999, max } = self;
         format!(
             "{count}, ms after the timeout: min {min:.2}, p50 {p50:.2}, p99 {p99:.2}, \
@@ -286,11 +286,11 @@ fn warnings(plan: &Plan, generator: Generator, busy: f64, stuck: u64) -> Vec<Str
     warnings
 }
 
-fn whole_nanos(duration: Duration) -> u64 {
+pub(crate) fn whole_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn ms(us: u64) -> f64 {
+pub(crate) fn ms(us: u64) -> f64 {
     float(us) / 1e3
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
     clippy::as_conversions,
     reason = "counts up to 2^53 are exact, and larger ones need not be"
 )]
-pub(super) fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 

@@ -37,22 +37,22 @@ const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The load.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) connections: u32,
-    pub(super) interval: Duration,
-    pub(super) spread: Spread,
-    pub(super) time: Duration,
-    pub(super) timeout: Duration,
-    pub(super) freeze: bool,
+pub(crate) struct Plan {
+    pub(crate) connections: u32,
+    pub(crate) interval: Duration,
+    pub(crate) spread: Spread,
+    pub(crate) time: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) freeze: bool,
     /// The program of `Contender::Own`; `None` is the one beside this one.
-    pub(super) bin: Option<PathBuf>,
+    pub(crate) bin: Option<PathBuf>,
     /// The processors of the server and of the load.
-    pub(super) pin: Option<Pin>,
+    pub(crate) pin: Option<Pin>,
 }
 
 impl Plan {
     /// With `--pin`, this thread is on one processor from now on.
-    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
         Ok(Self {
             connections: args.connections,
             interval: args.interval,
@@ -242,7 +242,10 @@ fn freeze(load: &mut Load, longest: Duration, progress: &mut Progress) -> anyhow
 }
 
 /// The server's verdicts, once there are as many as there should be.
-fn wait_for_output(server: &Server, expected: Option<usize>) -> Vec<super::lateness::VerdictLine> {
+pub(crate) fn wait_for_output(
+    server: &Server,
+    expected: Option<usize>,
+) -> Vec<super::lateness::VerdictLine> {
     let began = Instant::now();
     loop {
         let verdicts = server.verdicts();

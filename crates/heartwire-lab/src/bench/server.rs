@@ -27,7 +27,7 @@ use crate::local::program;
 
 /// Which server to put the load on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Contender {
+pub(crate) enum Contender {
     /// `heartwire serve`.
     Own(Own),
     /// `heartwire-lab baseline`.
@@ -40,18 +40,18 @@ pub(super) enum Contender {
 
 /// How `serve` is started, and what its clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Own {
-    pub(super) shards: Option<u16>,
+pub(crate) struct Own {
+    pub(crate) shards: Option<u16>,
     /// As `serve` does by default.
-    pub(super) coalesce: Option<u16>,
-    pub(super) protocol: Protocol,
+    pub(crate) coalesce: Option<u16>,
+    pub(crate) protocol: Protocol,
     /// The clients have a timeout too.
-    pub(super) both: bool,
+    pub(crate) both: bool,
     /// The server answers each beat (protocol v0).
-    pub(super) echo: bool,
-    pub(super) tls: bool,
+    pub(crate) echo: bool,
+    pub(crate) tls: bool,
     /// Sessions can be resumed.
-    pub(super) resume: bool,
+    pub(crate) resume: bool,
 }
 
 impl Own {
@@ -73,7 +73,7 @@ impl Own {
 
 impl Contender {
     /// What a table calls it.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Own(Own { coalesce, protocol, both, echo, tls, resume, .. }) => {
                 let mut name = match coalesce {
@@ -108,7 +108,7 @@ impl Contender {
     }
 
     /// As typed after `--only`.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         match self {
             Self::Own(own) => own.id(),
             Self::Baseline(baseline) => baseline.name().to_owned(),
@@ -118,7 +118,7 @@ impl Contender {
     }
 
     /// What it does with a silent client, in words; empty where we do not know.
-    pub(super) fn rule(&self, wanted: Duration) -> String {
+    pub(crate) fn rule(&self, wanted: Duration) -> String {
         match self {
             Self::Own(_) => format!("declares a client dead {wanted:?} after its last byte"),
             Self::Baseline(Baseline::Epoll | Baseline::Answer) => "closes none".to_owned(),
@@ -132,7 +132,7 @@ impl Contender {
     }
 
     /// The shortest silence after which it closes a connection by its own rule.
-    pub(super) fn timeout(&self, wanted: Duration) -> Duration {
+    pub(crate) fn timeout(&self, wanted: Duration) -> Duration {
         match self {
             Self::Peer(peer) => peer.timeout(wanted),
             Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => wanted,
@@ -140,7 +140,7 @@ impl Contender {
     }
 
     /// The longest silence that it may need, without what it is late by.
-    pub(super) fn longest_timeout(&self, wanted: Duration) -> Duration {
+    pub(crate) fn longest_timeout(&self, wanted: Duration) -> Duration {
         match self {
             // `ws` pings once per timeout.
             Self::Peer(peer) => peer.timeout(wanted) * 2,
@@ -151,25 +151,25 @@ impl Contender {
 
     /// Whether it may be stopped for a moment while clients connect: for that its accept queue must
     /// be long, and mosquitto's has room for 100.
-    pub(super) fn is_stopped_to_accept(&self) -> bool {
+    pub(crate) fn is_stopped_to_accept(&self) -> bool {
         matches!(self, Self::Own(_) | Self::Baseline(_))
     }
 
-    pub(super) fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         matches!(self, Self::Own(_))
     }
 
-    pub(super) fn uses_tls(&self) -> bool {
+    pub(crate) fn uses_tls(&self) -> bool {
         matches!(self, Self::Own(Own { tls: true, .. }))
     }
 
     /// Whether it ever closes a silent connection.
-    pub(super) fn judges(&self) -> bool {
+    pub(crate) fn judges(&self) -> bool {
         !matches!(self, Self::Baseline(Baseline::Epoll | Baseline::Answer))
     }
 
     /// Whether it sends as much as its clients do; `None` where we do not know.
-    pub(super) fn answers(&self) -> Option<bool> {
+    pub(crate) fn answers(&self) -> Option<bool> {
         match self {
             Self::Own(Own { both, echo, .. }) => Some(*both || *echo),
             Self::Baseline(baseline) => Some(*baseline == Baseline::Answer),
@@ -179,7 +179,7 @@ impl Contender {
     }
 
     /// The frames that clients send to it.
-    pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
+    pub(crate) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
         match self {
             Self::Own(Own { protocol: Protocol::V1, both, resume, .. }) => {
                 Speech::v1(plan.interval, both.then_some(plan.timeout), *resume)
@@ -189,7 +189,11 @@ impl Contender {
         }
     }
 
-    fn command(&self, plan: &Plan, identity: Option<&Identity>) -> anyhow::Result<Option<Command>> {
+    pub(crate) fn command(
+        &self,
+        plan: &Plan,
+        identity: Option<&Identity>,
+    ) -> anyhow::Result<Option<Command>> {
         // One word each, for the programs' command lines.
         let [timeout, interval] = [plan.timeout, plan.interval]
             .map(|time| humantime::format_duration(time).to_string().replace(' ', ""));
@@ -252,9 +256,9 @@ impl Contender {
 
 /// A running server. If we started it, dropping this kills it.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) pid: u32,
-    pub(super) target: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) pid: u32,
+    pub(crate) target: SocketAddr,
     child: Option<Child>,
     output: Arc<Mutex<Vec<u8>>>,
     /// Its files, if it needs any.
@@ -273,13 +277,13 @@ impl Drop for Server {
 
 impl Server {
     /// With `identity`, it uses TLS.
-    pub(super) fn start(
+    pub(crate) fn start(
         contender: &Contender,
         plan: &Plan,
         identity: Option<&Identity>,
     ) -> anyhow::Result<Self> {
-        let output = Arc::new(Mutex::new(Vec::new()));
         if let Contender::Running { pid, target } = *contender {
+            let output = Arc::default();
             return Ok(Self { pid, target, child: None, output, _folder: None });
         }
         let (command, address, folder) = match contender {
@@ -293,11 +297,26 @@ impl Server {
                 (command.context("nothing to start")?, None, None)
             }
         };
-        let program = command.get_program().to_owned();
-        let mut command = match plan.pin {
+        let command = match plan.pin {
             Some(pin) => pin.server(&command),
             None => command,
         };
+        Self::launch(command, address, folder)
+    }
+
+    /// One that is started with this command, and says first where it listens.
+    pub(crate) fn spawn(command: Command) -> anyhow::Result<Self> {
+        Self::launch(command, None, None)
+    }
+
+    /// One that listens on `address`, or else says first where it does.
+    fn launch(
+        mut command: Command,
+        address: Option<SocketAddr>,
+        folder: Option<TempDir>,
+    ) -> anyhow::Result<Self> {
+        let output = Arc::default();
+        let program = command.get_program().to_owned();
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -337,17 +356,17 @@ impl Server {
     }
 
     /// The verdicts that it printed so far.
-    pub(super) fn verdicts(&self) -> Vec<VerdictLine> {
+    pub(crate) fn verdicts(&self) -> Vec<VerdictLine> {
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         output.split(|byte| *byte == b'\n').filter_map(parse_verdict).collect()
     }
 
     /// Whether we may stop it for a moment.
-    pub(super) fn is_child(&self) -> bool {
+    pub(crate) fn is_child(&self) -> bool {
         self.child.is_some()
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid =
             i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no such process")?;
         kill_process(pid, signal).context("cannot signal the server")

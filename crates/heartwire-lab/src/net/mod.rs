@@ -60,7 +60,7 @@ mod run;
 #[cfg(target_os = "linux")]
 pub(crate) mod size;
 #[cfg(target_os = "linux")]
-mod stop;
+pub(crate) mod stop;
 #[cfg(target_os = "linux")]
 pub mod throughput;
 #[cfg(target_os = "linux")]

@@ -13,12 +13,12 @@ use crate::output::say;
 
 /// Whether the lab was asked to stop.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// From now on the first signal asks the lab to stop, and the second one kills it. The next run
     /// removes what that leaves behind.
-    fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let this = Self::default();
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset, and sets it.
@@ -30,7 +30,7 @@ impl Stop {
     }
 
     /// [Listens](Self::listen), and removes what an earlier run has left.
-    pub(super) fn begin() -> anyhow::Result<Self> {
+    pub(crate) fn begin() -> anyhow::Result<Self> {
         let this = Self::listen()?;
         for name in remove_leftovers()? {
             say(format_args!("heartwire-lab: removed {name}, which an earlier run had left"));
@@ -39,12 +39,12 @@ impl Stop {
     }
 
     /// Says that the run was stopped, with its exit code.
-    pub(super) fn exit() -> ExitCode {
+    pub(crate) fn exit() -> ExitCode {
         say("heartwire-lab: stopped; nothing is left behind, and nothing is reported");
         ExitCode::FAILURE
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    pub(crate) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -1,0 +1,206 @@
+//! Whether the machine can hold a crowd, before anything is started.
+
+use core::fmt;
+use core::ops::Range;
+use std::fs;
+
+use anyhow::{Context, ensure};
+
+use super::sources::PAIRS_MAX;
+use crate::local::descriptors;
+
+/// Descriptors of a process for everything but sessions: standard streams, pipes, pollers, files of
+/// `/proc`.
+const SPARE: u64 = 64;
+
+/// Pipes of the command to each process of clients.
+const PIPES: u64 = 2;
+
+/// Bytes of a session: both ends in the kernel (9.1 KB measured with coalescing), its server's part
+/// of it (0.2 KB on v0, 0.5 KB on v1) and its client's (0.1 KB), and a tenth more.
+const SESSION: u64 = 10_700;
+
+/// Bytes of a pair of processes without sessions (measured, and half as much again).
+const PAIR: u64 = 12 << 20;
+
+/// What is left for the rest of the machine.
+const RESERVE: u64 = 512 << 20;
+
+/// Pages of the limit in `tcp_mem` for a session.
+const PAGES_PER_1000: u64 = 0;
+
+/// How sessions are divided among servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) sessions: u32,
+    /// Pairs of a server and its clients.
+    pub(super) pairs: u32,
+}
+
+impl Layout {
+    /// With at most `per_process` each, neither 0.
+    pub(super) fn new(sessions: u32, per_process: u32) -> Self {
+        Self { sessions, pairs: sessions.div_ceil(per_process.max(1)) }
+    }
+
+    /// Which part of `whole` a pair has, if it is divided as sessions are.
+    pub(super) fn part(&self, whole: u32, pair: u32) -> Range<u32> {
+        let until = |pair: u32| {
+            let part = u64::from(whole) * u64::from(pair) / u64::from(self.pairs.max(1));
+            u32::try_from(part).unwrap_or(whole)
+        };
+        until(pair)..until(pair + 1)
+    }
+}
+
+/// What the machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Machine {
+    /// Descriptors of a process.
+    descriptors: u64,
+    /// Files that can still be opened.
+    files: u64,
+    /// Bytes of memory that are free, or can be.
+    memory: u64,
+    /// Pages that TCP may still have for data in its sockets.
+    pages: u64,
+}
+
+impl Machine {
+    pub(super) fn this() -> anyhow::Result<Self> {
+        let read =
+            |path: &str| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+        let numbers = |path: &str| -> anyhow::Result<Vec<u64>> {
+            Ok(read(path)?.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect())
+        };
+        let files = numbers("/proc/sys/fs/file-nr")?;
+        let [opened, _, files_max] = *files else { anyhow::bail!("cannot read file-nr") };
+        let tcp = numbers("/proc/sys/net/ipv4/tcp_mem")?;
+        let [_, _, pages_max] = *tcp else { anyhow::bail!("cannot read tcp_mem") };
+        let used = parse_pages(&read("/proc/net/sockstat")?).context("cannot read sockstat")?;
+        let memory = parse_available(&read("/proc/meminfo")?).context("no MemAvailable")?;
+        Ok(Self {
+            descriptors: descriptors()?,
+            files: files_max.saturating_sub(opened),
+            memory,
+            pages: pages_max.saturating_sub(used),
+        })
+    }
+
+    /// Most sessions of a process.
+    pub(super) fn per_process(&self) -> anyhow::Result<u32> {
+        ensure!(
+            self.descriptors > SPARE,
+            "a process may have {} descriptors, and needs {SPARE} besides its sessions' (ulimit -n)",
+            self.descriptors
+        );
+        Ok(u32::try_from(self.descriptors - SPARE).unwrap_or(u32::MAX))
+    }
+
+    /// Refuses what does not fit, and says what is missing.
+    pub(super) fn check(&self, layout: &Layout) -> anyhow::Result<()> {
+        let missing: Vec<Missing> = self.missing(layout);
+        let Some(fewest) = missing.iter().map(|one| one.most).min() else { return Ok(()) };
+        let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        anyhow::bail!(
+            "{} sessions do not fit on this machine: {}; at most --sessions {fewest}",
+            layout.sessions,
+            all.join("; ")
+        );
+    }
+
+    fn missing(&self, layout: &Layout) -> Vec<Missing> {
+        let (sessions, pairs) = (u64::from(layout.sessions), u64::from(layout.pairs));
+        let each = sessions.div_ceil(pairs.max(1));
+        let needs = [
+            Need {
+                what: "bytes of memory (MemAvailable)",
+                have: self.memory,
+                fixed: RESERVE,
+                // A pair's share in thousandths of a byte would be more exact than is known.
+                per_1000: 1000 * SESSION + 1000 * PAIR / each.max(1),
+            },
+            Need {
+                what: "pages for data in sockets (net.ipv4.tcp_mem)",
+                have: self.pages,
+                fixed: 0,
+                per_1000: PAGES_PER_1000,
+            },
+            Need {
+                what: "open files of the whole machine (fs.file-max)",
+                have: self.files,
+                fixed: SPARE,
+                per_1000: 2000 + 1000 * 2 * SPARE / each.max(1),
+            },
+            Need {
+                what: "descriptors of this command, for pipes (ulimit -n)",
+                have: self.descriptors,
+                fixed: SPARE,
+                per_1000: (1000 * PIPES).div_ceil(each.max(1)),
+            },
+            Need {
+                what: "blocks of addresses in 127/8",
+                have: u64::from(PAIRS_MAX),
+                fixed: 0,
+                per_1000: 1000_u64.div_ceil(each.max(1)),
+            },
+        ];
+        needs.into_iter().filter_map(|need| need.missing(sessions)).collect()
+    }
+}
+
+/// What sessions take of something.
+struct Need {
+    what: &'static str,
+    have: u64,
+    /// However many sessions there are.
+    fixed: u64,
+    per_1000: u64,
+}
+
+impl Need {
+    fn missing(&self, sessions: u64) -> Option<Missing> {
+        let need = self.fixed + (sessions * self.per_1000).div_ceil(1000);
+        let most = (self.have.saturating_sub(self.fixed) * 1000).checked_div(self.per_1000);
+        (need > self.have).then(|| Missing {
+            what: self.what,
+            need,
+            have: self.have,
+            most: most.unwrap_or(0),
+        })
+    }
+}
+
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing {
+    what: &'static str,
+    need: u64,
+    have: u64,
+    /// How many sessions would do with what there is.
+    most: u64,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, need, have, .. } = self;
+        write!(f, "they need {need} {what}, and there are {have}")
+    }
+}
+
+/// `MemAvailable` of /proc/meminfo, in bytes.
+fn parse_available(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
+/// `mem` of TCP in /proc/net/sockstat, in pages.
+fn parse_pages(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    let mut words = line.split_ascii_whitespace();
+    words.find(|word| *word == "mem")?;
+    words.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

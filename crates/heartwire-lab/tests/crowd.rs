@@ -1,0 +1,179 @@
+//! `heartwire-lab crowd` from end to end, with few sessions on several servers.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use heartwire_testkit::{PATIENCE, skip};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
+
+/// Whether the server's program was built too.
+fn is_built() -> bool {
+    let program = Path::new(LAB).with_file_name("heartwire");
+    let is_there = program.is_file();
+    if !is_there {
+        skip(&format!("{} is not built", program.display()));
+    }
+    is_there
+}
+
+fn crowd(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(LAB).arg("crowd").args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn sessions_on_three_servers_are_held_and_judged() {
+    if !is_built() {
+        return;
+    }
+    for protocol in ["v0", "v1"] {
+        let (code, report, progress) = crowd(&[
+            "--sessions=300",
+            "--per-process=100",
+            "--interval=1s",
+            "--timeout=4s",
+            "--freeze=20%",
+            "--format=json",
+            "--protocol",
+            protocol,
+        ]);
+        assert_eq!(code, Some(0), "{report}{progress}");
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let names = ["sessions", "held", "processes", "frozen", "early", "false", "missing"];
+        let counts = names.map(|name| &report[name]);
+        assert_eq!(json!(counts), json!([300, 300, 3, 60, 0, 0, 0]), "{report}");
+        assert_eq!(report.pointer("/verdict_ms/count"), Some(&json!(60)), "{report}");
+        let beats = report["beats"].as_u64().unwrap();
+        assert!((600..=1500).contains(&beats), "{report}");
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_refused_with_how_many_sessions_would_do() {
+    if !is_built() {
+        return;
+    }
+    // By way of a shell, because only it can lower its own limit.
+    let script = format!("ulimit -n 100; exec '{LAB}' crowd --sessions 5000");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ulimit -n") && said.contains("at most --sessions"), "{said}");
+}
+
+#[test]
+fn clients_are_no_command_for_people() {
+    let output = Command::new(LAB).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("crowd") && !help.contains("crowd-clients"), "{help}");
+}
+
+#[test]
+fn stopped_and_killed_crowds_leave_no_process() {
+    if !is_built() {
+        return;
+    }
+    for (signal, code) in [(Signal::INT, Some(1)), (Signal::TERM, Some(1)), (Signal::KILL, None)] {
+        let mut crowd = Running::start();
+        let others = crowd.descendants();
+        // Two processes of clients, and their servers.
+        assert_eq!(others.len(), 4, "{others:?}");
+        kill_process(Pid::from_child(&crowd.child), signal).unwrap();
+        assert_eq!(crowd.child.wait().unwrap().code(), code);
+        wait_until_gone(&others);
+    }
+}
+
+#[test]
+fn killed_clients_take_their_server_and_the_crowd_along() {
+    if !is_built() {
+        return;
+    }
+    let mut crowd = Running::start();
+    let others = crowd.descendants();
+    let clients = children_of(crowd.child.id());
+    kill(clients[0], Signal::KILL);
+    assert_eq!(crowd.child.wait().unwrap().code(), Some(1));
+    wait_until_gone(&others);
+}
+
+/// A crowd whose clients are connected.
+struct Running {
+    child: Child,
+    _progress: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start() -> Self {
+        let mut child = Command::new(LAB)
+            .args(["crowd", "--sessions=40", "--per-process=20", "--interval=500ms"])
+            .args(["--timeout=60s", "--time=60s"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut progress = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("settle") {
+            line.clear();
+            assert!(progress.read_line(&mut line).unwrap() > 0, "it ended before all connected");
+        }
+        Self { child, _progress: progress }
+    }
+
+    /// All processes below it.
+    fn descendants(&self) -> Vec<u32> {
+        let mut found = children_of(self.child.id());
+        let mut next = 0;
+        while next < found.len() {
+            found.extend(children_of(found[next]));
+            next += 1;
+        }
+        found
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap();
+        found.extend(children.split_ascii_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
+    }
+    found
+}
+
+fn kill(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// Processes that are dead but not waited for are gone.
+fn wait_until_gone(pids: &[u32]) {
+    let began = Instant::now();
+    let is_there = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    };
+    while pids.iter().any(is_there) {
+        // upper bound: how long this test waits for processes that do not end.
+        assert!(began.elapsed() < PATIENCE, "still there: {pids:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -23,8 +23,8 @@ pub(super) enum Order {
 /// What they say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
-    /// The server listens.
-    Ready,
+    /// The server listens; its process id.
+    Ready { server: u32 },
     /// How many have connected by now, and how many connections the server has not ended.
     Now { connected: u32, open: u32 },
     /// All have connected.

@@ -1,7 +1,7 @@
 //! The clients of one server, in a process of their own that starts the server too.
 //!
-//! It ends when its standard input does, so that none is left behind when the command is killed; the
-//! server ends with its reader.
+//! It ends when its standard input does, and its server with it, so that none is left behind when
+//! the command is killed.
 
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -71,7 +71,7 @@ pub(super) fn run(args: &ClientsArgs) -> anyhow::Result<()> {
     descriptors()?;
     let orders = listen()?;
     let mut crowd = Clients::new(args)?;
-    say(&Answer::Ready)?;
+    say(&Answer::Ready { server: crowd.server.pid })?;
     loop {
         match orders.try_recv() {
             Ok(order) => crowd.obey(serde_json::from_str(&order)?)?,
@@ -152,8 +152,8 @@ impl Clients {
             pin: None,
         };
         let mut command: Command = contender.command(&plan, None)?.context("no server")?;
-        // Should this process be killed, its clients go, and the first event of that ends the
-        // server.
+        // Should this process and the command be killed, the end of the first client that is
+        // printed without a reader ends the server.
         without_settings(&mut command).args(["--exit-with-reader", "--events", "offline"]);
         let server = Server::spawn(command)?;
         let load = Load::new(server.target, contender.speech(&plan)?, None)?;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -9,6 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 
 use super::answer::{Answer, Order};
@@ -40,6 +42,9 @@ pub(super) struct Pairs<'a> {
 struct Pair {
     child: Child,
     orders: Option<ChildStdin>,
+    /// Its server, which the process of clients ends, unless it is killed itself. Not a process id,
+    /// which may by then be that of another process.
+    server: Option<OwnedFd>,
     now: Now,
 }
 
@@ -60,7 +65,7 @@ impl<'a> Pairs<'a> {
             let orders = child.stdin.take();
             let output = BufReader::new(child.stdout.take().context("no output")?);
             let index = this.pairs.len();
-            this.pairs.push(Pair { child, orders, now: Now::default() });
+            this.pairs.push(Pair { child, orders, server: None, now: Now::default() });
             let sender = sender.clone();
             thread::Builder::new().stack_size(1 << 17).spawn(move || {
                 for line in output.lines().map_while(Result::ok) {
@@ -121,10 +126,14 @@ impl<'a> Pairs<'a> {
             Err(RecvTimeoutError::Disconnected) => bail!("all processes of clients have ended"),
         };
         let answer = answer.context("a process of clients has ended")?;
-        if let Answer::Now { connected, open } = answer
-            && let Some(pair) = self.pairs.get_mut(index)
-        {
-            pair.now = Now { connected, open };
+        let pair = self.pairs.get_mut(index).context("no such pair")?;
+        match &answer {
+            Answer::Ready { server } => {
+                let pid = Pid::from_raw(i32::try_from(*server)?).context("no server")?;
+                pair.server = Some(pidfd_open(pid, PidfdFlags::empty())?);
+            }
+            &Answer::Now { connected, open } => pair.now = Now { connected, open },
+            Answer::Connected | Answer::Measured(_) | Answer::Judged(_) => {}
         }
         Ok(Some(answer))
     }
@@ -144,12 +153,16 @@ impl Drop for Pairs<'_> {
             pair.orders = None;
         }
         let deadline = Instant::now() + END_WITHIN;
-        for Pair { child, .. } in &mut self.pairs {
+        for Pair { child, server, .. } in &mut self.pairs {
             while child.try_wait().is_ok_and(|status| status.is_none()) {
                 if Instant::now() > deadline {
                     let _ = child.kill();
                 }
                 thread::sleep(Duration::from_millis(10));
+            }
+            if let Some(server) = server {
+                // Usually it has ended.
+                let _ = pidfd_send_signal(server, Signal::KILL);
             }
         }
     }

@@ -13,8 +13,8 @@ use crate::local::descriptors;
 /// `/proc`.
 const SPARE: u64 = 64;
 
-/// Pipes of the command to each process of clients.
-const PIPES: u64 = 2;
+/// The command's descriptors of each pair: two pipes, and one that stands for the server.
+const PER_PAIR: u64 = 3;
 
 /// Bytes of a session: both ends in the kernel (9.1 KB measured with coalescing), its server's part
 /// of it (0.2 KB on v0, 0.5 KB on v1) and its client's (0.1 KB), and a tenth more.
@@ -26,7 +26,7 @@ const PAIR: u64 = 12 << 20;
 /// What is left for the rest of the machine.
 const RESERVE: u64 = 512 << 20;
 
-/// Pages of the limit in `tcp_mem` for a session.
+/// Pages of the limit in `tcp_mem` for a thousand sessions.
 const PAGES_PER_1000: u64 = 0;
 
 /// How sessions are divided among servers.
@@ -133,10 +133,10 @@ impl Machine {
                 per_1000: 2000 + 1000 * 2 * SPARE / each.max(1),
             },
             Need {
-                what: "descriptors of this command, for pipes (ulimit -n)",
+                what: "descriptors of this command, three for each server (ulimit -n)",
                 have: self.descriptors,
                 fixed: SPARE,
-                per_1000: (1000 * PIPES).div_ceil(each.max(1)),
+                per_1000: (1000 * PER_PAIR).div_ceil(each.max(1)),
             },
             Need {
                 what: "blocks of addresses in 127/8",

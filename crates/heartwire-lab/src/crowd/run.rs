@@ -110,7 +110,7 @@ pub(super) fn measure(plan: &Plan, stop: &Stop) -> anyhow::Result<Report> {
     progress.phase(format_args!("starting {} servers", layout.pairs));
     let slab_before = slab()?;
     let mut pairs = Pairs::start(plan, &layout, stop)?;
-    let is_ready = |answer| matches!(answer, Answer::Ready).then_some(());
+    let is_ready = |answer| matches!(answer, Answer::Ready { .. }).then_some(());
     pairs.collect(PATIENCE, "all servers listen", is_ready, |_| ())?;
 
     // Over one interval, so that beats are spread evenly over an interval.
@@ -145,7 +145,7 @@ pub(super) fn measure(plan: &Plan, stop: &Stop) -> anyhow::Result<Report> {
     })?;
     let measured = |answer| match answer {
         Answer::Measured(measured) => Some(measured),
-        Answer::Ready | Answer::Now { .. } | Answer::Connected | Answer::Judged(_) => None,
+        Answer::Ready { .. } | Answer::Now { .. } | Answer::Connected | Answer::Judged(_) => None,
     };
     let measured = pairs.collect(PATIENCE, "what was measured", measured, |_| ())?;
     if plan.freeze > 0 {
@@ -162,7 +162,7 @@ pub(super) fn measure(plan: &Plan, stop: &Stop) -> anyhow::Result<Report> {
     pairs.order(|_| Order::Judge)?;
     let judged = |answer| match answer {
         Answer::Judged(judged) => Some(judged),
-        Answer::Ready | Answer::Now { .. } | Answer::Connected | Answer::Measured(_) => None,
+        Answer::Ready { .. } | Answer::Now { .. } | Answer::Connected | Answer::Measured(_) => None,
     };
     let judged = pairs.collect(PATIENCE, "judgements", judged, |_| ())?;
     let outcome = Outcome { pairs: layout.pairs, connecting, time, kernel_bytes, measured, judged };

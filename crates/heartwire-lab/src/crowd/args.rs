@@ -13,6 +13,9 @@ Examples:
       100,000 of them, more often, and half of them falls silent
   heartwire-lab crowd --protocol v1 --freeze 0 --format json
       on protocol v1, and all stay; the report as JSON
+  heartwire-lab crowd --grow --write docs
+      how the cost grows: 1,000, 10,000, 100,000 and 1,000,000 sessions in turn, as a table, and as
+      docs/growth.md, growth.json and growth.svg
 
 Clients connect over one interval, and each sends its first beat an interval after it connected, so
 that beats are spread evenly. Everything runs on this machine and stays on its loopback interface.
@@ -35,8 +38,15 @@ pub struct Args {
     )]
     pub(super) sessions: u32,
 
-    /// Interval of each client's beats.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    /// Interval of each client's beats; with --grow 20s by default, so that all sizes take ten
+    /// minutes.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "60s",
+        default_value_if("grow", "true", "20s"),
+        value_parser = time
+    )]
     pub(super) interval: Duration,
 
     /// Timeout of the servers [default: two and a half intervals].
@@ -73,6 +83,30 @@ pub struct Args {
     /// Most sessions of one server [default: as many as descriptors allow].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) per_process: Option<u32>,
+
+    /// Measure several sizes in turn, with all else the same, and print a table.
+    #[arg(long, conflicts_with = "sessions")]
+    pub(super) grow: bool,
+
+    /// With --grow: the sizes [default: 1000,10000,100000,1000000].
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        requires = "grow",
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000)
+    )]
+    pub(super) sizes: Option<Vec<u32>>,
+
+    /// With --grow: write growth.md, growth.json and growth.svg into this folder.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 0..=1,
+        default_missing_value = "docs",
+        requires = "grow"
+    )]
+    pub(super) write: Option<PathBuf>,
 
     /// The server's program [default: the one built beside this one].
     #[arg(long, value_name = "FILE")]

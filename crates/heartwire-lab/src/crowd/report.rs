@@ -241,4 +241,4 @@ fn warnings(plan: &Plan, clients: &Clients, stuck: u64) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

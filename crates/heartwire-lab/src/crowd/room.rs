@@ -16,8 +16,8 @@ const SPARE: u64 = 64;
 /// The command's descriptors of each pair: two pipes, and one that stands for the server.
 const PER_PAIR: u64 = 3;
 
-/// Bytes of a session: both ends in the kernel (9.1 KB measured with coalescing), its server's part
-/// of it (0.2 KB on v0, 0.5 KB on v1) and its client's (0.1 KB), and a tenth more.
+/// Bytes of a session: both ends in the kernel (9.8 KB measured, with a beat that waits in half of
+/// them), its server's part of it (0.2 KB on v0) and its client's (0.1 KB), and a twentieth more.
 const SESSION: u64 = 10_700;
 
 /// Bytes of a pair of processes without sessions (measured, and half as much again).
@@ -26,21 +26,21 @@ const PAIR: u64 = 12 << 20;
 /// What is left for the rest of the machine.
 const RESERVE: u64 = 512 << 20;
 
-/// Pages of the limit in `tcp_mem` for a thousand sessions.
-const PAGES_PER_1000: u64 = 0;
-
 /// How sessions are divided among servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) sessions: u32,
+    /// Most sessions of a server.
+    per_process: u32,
     /// Pairs of a server and its clients.
     pub(super) pairs: u32,
 }
 
 impl Layout {
-    /// With at most `per_process` each, neither 0.
+    /// With at most `per_process` each.
     pub(super) fn new(sessions: u32, per_process: u32) -> Self {
-        Self { sessions, pairs: sessions.div_ceil(per_process.max(1)) }
+        let per_process = per_process.max(1);
+        Self { sessions, per_process, pairs: sessions.div_ceil(per_process) }
     }
 
     /// Which part of `whole` a pair has, if it is divided as sessions are.
@@ -62,7 +62,7 @@ pub(super) struct Machine {
     files: u64,
     /// Bytes of memory that are free, or can be.
     memory: u64,
-    /// Pages that TCP may still have for data in its sockets.
+    /// Pages that TCP may still have for data that waits in its sockets.
     pages: u64,
 }
 
@@ -97,9 +97,10 @@ impl Machine {
         Ok(u32::try_from(self.descriptors - SPARE).unwrap_or(u32::MAX))
     }
 
-    /// Refuses what does not fit, and says what is missing.
-    pub(super) fn check(&self, layout: &Layout) -> anyhow::Result<()> {
-        let missing: Vec<Missing> = self.missing(layout);
+    /// Refuses what does not fit, and says what is missing. The kernel keeps up to `waiting` beats
+    /// of each client before a server reads them.
+    pub(super) fn check(&self, layout: &Layout, waiting: u16) -> anyhow::Result<()> {
+        let missing: Vec<Missing> = self.missing(layout, waiting);
         let Some(fewest) = missing.iter().map(|one| one.most).min() else { return Ok(()) };
         let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
         anyhow::bail!(
@@ -109,42 +110,45 @@ impl Machine {
         );
     }
 
-    fn missing(&self, layout: &Layout) -> Vec<Missing> {
-        let (sessions, pairs) = (u64::from(layout.sessions), u64::from(layout.pairs));
-        let each = sessions.div_ceil(pairs.max(1));
+    fn missing(&self, layout: &Layout, waiting: u16) -> Vec<Missing> {
+        // What a pair takes is divided among its sessions, and added once for a pair with few, so
+        // that as many sessions fit as is said.
+        let each = u64::from(layout.per_process);
+        let of_pair = |what: u64| (1000 * what).div_ceil(each);
         let needs = [
             Need {
                 what: "bytes of memory (MemAvailable)",
                 have: self.memory,
-                fixed: RESERVE,
-                // A pair's share in thousandths of a byte would be more exact than is known.
-                per_1000: 1000 * SESSION + 1000 * PAIR / each.max(1),
+                fixed: RESERVE + PAIR,
+                per_1000: 1000 * SESSION + of_pair(PAIR),
             },
             Need {
                 what: "pages for data in sockets (net.ipv4.tcp_mem)",
                 have: self.pages,
                 fixed: 0,
-                per_1000: PAGES_PER_1000,
+                // A page where a beat waits: after each but the one for which all are read.
+                per_1000: 1000 * u64::from(waiting) / (u64::from(waiting) + 1),
             },
             Need {
                 what: "open files of the whole machine (fs.file-max)",
                 have: self.files,
-                fixed: SPARE,
-                per_1000: 2000 + 1000 * 2 * SPARE / each.max(1),
+                fixed: SPARE + 2 * SPARE,
+                per_1000: 2000 + of_pair(2 * SPARE),
             },
             Need {
                 what: "descriptors of this command, three for each server (ulimit -n)",
                 have: self.descriptors,
-                fixed: SPARE,
-                per_1000: (1000 * PER_PAIR).div_ceil(each.max(1)),
+                fixed: SPARE + PER_PAIR,
+                per_1000: of_pair(PER_PAIR),
             },
             Need {
                 what: "blocks of addresses in 127/8",
                 have: u64::from(PAIRS_MAX),
-                fixed: 0,
-                per_1000: 1000_u64.div_ceil(each.max(1)),
+                fixed: 1,
+                per_1000: of_pair(1),
             },
         ];
+        let sessions = u64::from(layout.sessions);
         needs.into_iter().filter_map(|need| need.missing(sessions)).collect()
     }
 }

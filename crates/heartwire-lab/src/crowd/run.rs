@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use heartwire::Policy;
+use heartwire::server::ServerConfig;
 
 use super::answer::{Answer, Judged, Measured, Order};
 use super::args::Args;
@@ -62,12 +63,16 @@ impl Plan {
     }
 
     /// How sessions are divided, if the machine can hold them.
-    fn layout(&self) -> anyhow::Result<Layout> {
+    pub(super) fn layout(&self) -> anyhow::Result<Layout> {
         let machine = Machine::this()?;
         let most = machine.per_process()?;
         let per_process = self.per_process.map_or(most, |asked| asked.min(most));
         let layout = Layout::new(self.sessions, per_process);
-        machine.check(&layout)?;
+        let usual = match self.protocol {
+            Protocol::V0 => ServerConfig::COALESCE,
+            Protocol::V1 => ServerConfig::COALESCE_V1,
+        };
+        machine.check(&layout, self.coalesce.unwrap_or(usual))?;
         Ok(layout)
     }
 

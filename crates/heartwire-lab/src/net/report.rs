@@ -1,7 +1,7 @@
 //! The report: as text, as JSON, and as a page with charts.
 
 mod beside;
-mod chart;
+pub(crate) mod chart;
 mod json;
 mod markdown;
 mod read;

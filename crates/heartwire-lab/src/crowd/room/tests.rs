@@ -33,27 +33,34 @@ fn parts_are_even_and_none_is_lost() {
 
 #[test]
 fn a_million_fits_where_it_was_measured() {
-    machine().check(&layout(1_000_000)).unwrap();
+    machine().check(&layout(1_000_000), 1).unwrap();
 }
 
 #[test]
 fn missing_memory_is_named_with_how_many_would_do() {
     let small = Machine { memory: 4 * GIB, ..machine() };
-    let said = small.check(&layout(1_000_000)).unwrap_err().to_string();
+    let said = small.check(&layout(1_000_000), 1).unwrap_err().to_string();
     assert!(said.starts_with("1000000 sessions do not fit"), "{said}");
     assert!(said.contains("MemAvailable"), "{said}");
     let most: u32 = said.rsplit_once("--sessions ").unwrap().1.parse().unwrap();
     assert!((200_000..400_000).contains(&most), "{said}");
     // So many do fit, and one part in a hundred more does not.
-    small.check(&layout(most)).unwrap();
-    small.check(&layout(most + most / 100)).unwrap_err();
+    small.check(&layout(most), 1).unwrap();
+    small.check(&layout(most + most / 100), 1).unwrap_err();
+}
+
+#[test]
+fn beats_that_wait_in_the_kernel_take_pages_of_its_limit() {
+    let said = machine().check(&layout(1_000_000), 16).unwrap_err().to_string();
+    assert!(said.contains("tcp_mem") && said.ends_with("--sessions 605738"), "{said}");
+    machine().check(&layout(1_000_000), 0).unwrap();
 }
 
 #[test]
 fn open_files_of_the_machine_count_both_ends() {
     let few = Machine { files: 20_000, ..machine() };
-    assert!(few.check(&layout(9_900)).is_ok());
-    let said = few.check(&layout(10_001)).unwrap_err().to_string();
+    assert!(few.check(&layout(9_800), 1).is_ok());
+    let said = few.check(&layout(10_001), 1).unwrap_err().to_string();
     assert!(said.contains("fs.file-max"), "{said}");
 }
 
@@ -61,7 +68,7 @@ fn open_files_of_the_machine_count_both_ends() {
 fn descriptors_of_the_command_itself_are_counted() {
     let few = Machine { descriptors: 100, ..machine() };
     let layout = Layout::new(5_000, few.per_process().unwrap());
-    let said = few.check(&layout).unwrap_err().to_string();
+    let said = few.check(&layout, 1).unwrap_err().to_string();
     assert!(said.contains("ulimit -n"), "{said}");
     assert!(Machine { descriptors: SPARE, ..machine() }.per_process().is_err());
 }

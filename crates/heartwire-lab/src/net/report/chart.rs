@@ -178,7 +178,7 @@ fn cell(
 }
 
 /// Begins a chart.
-pub(super) fn open(svg: &mut String, width: f64, height: f64, label: &str) -> core::fmt::Result {
+pub(crate) fn open(svg: &mut String, width: f64, height: f64, label: &str) -> core::fmt::Result {
     writeln!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
@@ -187,12 +187,12 @@ pub(super) fn open(svg: &mut String, width: f64, height: f64, label: &str) -> co
     )
 }
 
-pub(super) fn close(svg: &mut String) -> core::fmt::Result {
+pub(crate) fn close(svg: &mut String) -> core::fmt::Result {
     writeln!(svg, "</svg>")
 }
 
 /// The background of every second row.
-pub(super) fn band(svg: &mut String, top: f64, width: f64, height: f64) -> core::fmt::Result {
+pub(crate) fn band(svg: &mut String, top: f64, width: f64, height: f64) -> core::fmt::Result {
     writeln!(
         svg,
         "<rect class=\"band\" x=\"0\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>"
@@ -200,12 +200,12 @@ pub(super) fn band(svg: &mut String, top: f64, width: f64, height: f64) -> core:
 }
 
 /// A line of a scale.
-pub(super) fn line(svg: &mut String, x: f64, top: f64, bottom: f64) -> core::fmt::Result {
+pub(crate) fn line(svg: &mut String, x: f64, top: f64, bottom: f64) -> core::fmt::Result {
     writeln!(svg, "<line class=\"line\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>")
 }
 
 /// What the plan states.
-pub(super) fn bound(
+pub(crate) fn bound(
     svg: &mut String,
     class: &str,
     from: f64,
@@ -222,17 +222,17 @@ pub(super) fn bound(
 }
 
 /// What was measured.
-pub(super) fn dot(svg: &mut String, class: &str, x: f64, middle: f64) -> core::fmt::Result {
+pub(crate) fn dot(svg: &mut String, class: &str, x: f64, middle: f64) -> core::fmt::Result {
     writeln!(svg, "<circle class=\"{class} dot\" cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/>")
 }
 
-pub(super) fn text(svg: &mut String, x: f64, y: f64, class: &str, what: &str) -> core::fmt::Result {
+pub(crate) fn text(svg: &mut String, x: f64, y: f64, class: &str, what: &str) -> core::fmt::Result {
     let what = what.replace('&', "&amp;").replace('<', "&lt;");
     writeln!(svg, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{what}</text>")
 }
 
 /// Places one after the other.
-pub(super) fn places(first: f64, each: f64) -> impl Iterator<Item = f64> {
+pub(crate) fn places(first: f64, each: f64) -> impl Iterator<Item = f64> {
     (0_u32..).map(move |number| first + f64::from(number) * each)
 }
 

@@ -115,7 +115,7 @@ struct Clients {
     /// interval, whether or not the beat before was late.
     due: BinaryHeap<Reverse<(Duration, u32)>>,
     beats: Beats,
-    /// Counters and memory of both processes when the measurement began, and before the first client.
+    /// Of both processes, counters when the measurement began, and memory before the first client.
     server_before: (Usage, u64),
     own_before: (Usage, u64),
     frozen: Option<Frozen>,

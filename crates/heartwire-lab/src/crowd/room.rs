@@ -91,7 +91,7 @@ impl Machine {
     pub(super) fn per_process(&self) -> anyhow::Result<u32> {
         ensure!(
             self.descriptors > SPARE,
-            "a process may have {} descriptors, and needs {SPARE} besides its sessions' (ulimit -n)",
+            "a process may have {} descriptors, and needs {SPARE} besides sessions (ulimit -n)",
             self.descriptors
         );
         Ok(u32::try_from(self.descriptors - SPARE).unwrap_or(u32::MAX))

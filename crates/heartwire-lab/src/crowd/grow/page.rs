@@ -61,15 +61,16 @@ pub(super) fn page(growth: &Growth) -> String {
          descriptors demand, each with a timeout of {timeout} s. At the end a part of the clients \
          falls silent at once, and each verdict is compared with that client's last byte. \
          [The lab](lab.md#a-million-sessions) says how it is done.\n\n\
-         ![CPU per beat, memory per session and lateness, by the number of sessions](growth.svg)\n\n\
+         ![CPU per beat, memory and lateness](growth.svg)\n\n\
          {}\n\
-         Interval, timeout and time are the same for all sizes, because a session's cost depends on \
-         them. A beat is dearer where few come: the server sleeps between two of them and is woken \
-         for each, and its own work of every second has few beats to be divided by. Where many \
-         come, one wake-up reads several, but what it needs of each is no longer in the \
-         processor's caches. Memory per session is how much the servers and the kernel's small \
-         objects grew; the kernel has both ends of each connection here, so a server on its own \
-         machine needs half of that. Clients and servers share the processors.\n\n\
+         Interval, timeout and time are the same for all sizes, because what a session costs \
+         depends on them. A beat is dearer where few come: the server sleeps between two of \
+         them and is woken for each, and its own work of every second has few beats to be \
+         divided by. Where many come, one wake-up reads several, but what it needs of each is \
+         no longer in the processor's caches. Memory per session is how much the servers and \
+         the kernel's small objects grew; the kernel has both ends of each connection here, so \
+         a server on its own machine needs half of that. Clients and servers share the \
+         processors.\n\n\
          {machine}, {time}: `{command}`. The numbers are in [growth.json](growth.json).\n",
         table(growth)
     )

@@ -40,11 +40,13 @@ pub(crate) fn sample(sessions: u32) -> Report {
 #[test]
 fn a_report_reads_as_a_table() {
     let expected = "\
-crowd      1000000 sessions on protocol v0, a beat every 60 s, timeout 150 s; 50 servers, each with a process of clients
+crowd      1000000 sessions on protocol v0, a beat every 60 s, timeout 150 s; \
+50 servers, each with a process of clients
 held       1000000 for 150 s, connected in 60.2 s
 beats      2500000, each 6.25 µs of the servers' CPU (2.00 user, 4.25 system) and 0.500 wake-ups
 servers    10 % of a processor; 171 B of memory a session, 300 MB in all
-clients    13 % of a processor, 8.00 µs a beat; 104 B of memory each; beats late by p99 0.30, max 4.00 ms
+clients    13 % of a processor, 8.00 µs a beat; 104 B of memory each; \
+beats late by p99 0.30, max 4.00 ms
 kernel     9200 B a session, which is both of its ends: 9200 MB in all
 frozen     100000 at once
 verdicts   10, ms after the timeout: min 0.20, p50 4.00, p99 9.00, p99.9 10.00, max 11.00

@@ -1,6 +1,7 @@
 //! `heartwire plan`: predicts when each end detects each fault, from the settings of both.
 
 mod args;
+mod fleet;
 mod object;
 mod report;
 mod table;
@@ -31,7 +32,7 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
         let setup = setup.resume(args.resume()?);
         let setup = if args.is_v1()? { setup } else { setup.v0() };
         let plan = setup.plan().map_err(|error| Usage(error.to_string()))?;
-        return Ok(Report { plan, serving: args.serving(), proposed: None });
+        return Ok(Report::new(args, plan, None));
     };
     let target = Target::new(within)
         .rtt(args.rtt)
@@ -44,7 +45,7 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
             let on_v0 = target.v0().propose().ok().filter(|_| plan.is_v1());
             let on_v0 = on_v0.map(|plan| plan.traffic());
             let proposed = Some(Proposed { within, on_v0 });
-            Ok(Report { plan, serving: args.serving(), proposed })
+            Ok(Report::new(args, plan, proposed))
         }
         Err(error @ (PlanError::TargetTooShort { .. } | PlanError::NatTooShort { .. })) => {
             Err(Impossible(error.to_string()).into())

@@ -8,6 +8,7 @@ use heartwire::server::limits::Admission;
 use heartwire_plan::price::Serving;
 use heartwire_plan::{End, Resume};
 
+use super::fleet::FleetArgs;
 use crate::exit::Usage;
 use crate::options::{FormatArgs, KernelArgs, PolicyArgs, PresetArg, ResumeArgs};
 use crate::values::{ProtocolArg, TimeOrOff, duration, number, time_or_off};
@@ -32,6 +33,8 @@ Examples:
   heartwire plan --grace 20s --max-sessions 5000
       whether 5,000 clients that lose their connection together are back before a session that has
       none is given up after 20 s
+  heartwire plan --fleet 10M --tls --node cpus=16,memory=64GiB --zones 3
+      how many such nodes carry ten million sessions, and when all clients are back if some are lost
   heartwire plan --preset tutorial --check > /dev/null || echo 'some fault is never found'
       the exit code tells a script whether settings are safe
 
@@ -117,6 +120,9 @@ pub(crate) struct PlanArgs {
         value_parser = number::<u16>(0..=65_535)
     )]
     coalesce: Option<u16>,
+
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
 
     #[command(flatten)]
     both: EndArgs,

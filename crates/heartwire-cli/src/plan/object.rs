@@ -5,7 +5,7 @@ use heartwire_plan::{self as plan, End, Outcome, Plan};
 use serde::Serialize;
 
 use super::report::Report;
-use super::table;
+use super::{fleet, table};
 use crate::output::Millis;
 use crate::price::Million;
 
@@ -28,6 +28,7 @@ pub(super) struct Object {
     tls: bool,
     coalesce: Option<u16>,
     million: Million,
+    fleet: Option<fleet::Shown>,
 }
 
 /// The settings of an end.
@@ -120,6 +121,7 @@ impl Object {
             tls: report.serving.tls,
             coalesce: report.serving.coalesce,
             million: report.million(),
+            fleet: report.fleet.as_ref().map(fleet::Planned::shown),
         }
     }
 }

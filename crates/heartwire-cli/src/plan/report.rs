@@ -5,6 +5,8 @@ use core::time::Duration;
 use heartwire_plan::price::Serving;
 use heartwire_plan::{Plan, Traffic};
 
+use super::args::PlanArgs;
+use super::fleet::Planned;
 use crate::price::Million;
 
 /// A plan, and what it was proposed for, if it was.
@@ -12,6 +14,7 @@ pub(super) struct Report {
     pub(super) plan: Plan,
     pub(super) serving: Serving,
     pub(super) proposed: Option<Proposed>,
+    pub(super) fleet: Option<Planned>,
 }
 
 pub(super) struct Proposed {
@@ -21,6 +24,11 @@ pub(super) struct Proposed {
 }
 
 impl Report {
+    pub(super) fn new(args: &PlanArgs, plan: Plan, proposed: Option<Proposed>) -> Self {
+        let serving = args.serving();
+        Self { plan, serving, proposed, fleet: args.fleet.fleet(&plan, serving) }
+    }
+
     /// What a million of its sessions cost the server.
     pub(super) fn million(&self) -> Million {
         Million::of(&self.plan.price(self.serving))

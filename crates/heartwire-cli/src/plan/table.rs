@@ -33,11 +33,22 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     let agreed = if plan.is_v1() { ", as agreed" } else { "" };
     writeln!(out, "protocol: {}{agreed}", protocol(plan))?;
     writeln!(out, "path:     {}\n", describe_rtt(plan))?;
+    if let Some(fleet) = &report.fleet {
+        out.truncate(out.trim_end().len());
+        writeln!(out)?;
+        fleet.write(out)?;
+        return write_traffic(out, report);
+    }
     write_faults(out, plan)?;
     write_never(out, plan)?;
     write_losses(out, plan)?;
     write_warnings(out, plan)?;
-    let traffic = plan.traffic();
+    write_traffic(out, report)
+}
+
+/// What the heartbeats cost.
+fn write_traffic(out: &mut String, report: &Report) -> fmt::Result {
+    let traffic = report.plan.traffic();
     write!(
         out,
         "\nheartbeat traffic per connection and day: {} B to the server, {} B to the client\n  \
@@ -141,7 +152,7 @@ fn write_faults(out: &mut String, plan: &Plan) -> fmt::Result {
 }
 
 /// Lines of cells, with the columns below each other.
-fn write_lines<const N: usize>(out: &mut String, lines: &[[String; N]]) -> fmt::Result {
+pub(super) fn write_lines<const N: usize>(out: &mut String, lines: &[[String; N]]) -> fmt::Result {
     let mut widths = [0; N];
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {

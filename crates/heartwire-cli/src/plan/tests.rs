@@ -70,7 +70,7 @@ fn plans() -> [Value; 5] {
             "4s",
         ]),
         plan(&["--protocol", "v0", "--client", "--timeout 25s", "--server", "--interval 15s"]),
-        plan(&["--grace", "5s", "--timeout", "off"]),
+        plan(&["--grace", "5s", "--timeout", "off", "--fleet", "1M"]),
     ]
 }
 

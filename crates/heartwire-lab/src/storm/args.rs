@@ -20,6 +20,8 @@ Examples:
       a slow server that serves all clients, however late: it stays down
   heartwire-lab storm --random 1000
       many storms, each compared with the time that is promised for it
+  heartwire-lab storm --fleet 500 --clients 1000000
+      many losses of nodes in fleets, each compared with what `heartwire plan --fleet` computes
   heartwire-lab storm --clients 1000000 --policy jitter --format json
       one policy, as one object
   heartwire-lab storm --real --clients 2000 --outage 5s
@@ -31,7 +33,7 @@ Times count from the moment the server is back. `stuck`: some clients are not co
 reconnected in the second half of the observed time.
 
 Exit codes: 0 the default policies (jitter, hint) brought all clients back, or did not run; 1 they
-did not; 2 usage.";
+did not, or with --random or --fleet a storm was not over in its time; 2 usage.";
 
 /// Arguments of `storm`.
 #[derive(Clone, Debug, clap::Args)]
@@ -137,6 +139,12 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with_all = ["real", "policy", "watch"])]
     pub(super) random: Option<u64>,
 
+    /// Run this many random losses of nodes in fleets, with up to --clients clients each, and print
+    /// those after which clients are back later than a plan computes, or more than four times
+    /// sooner.
+    #[arg(long, value_name = "N", conflicts_with_all = ["real", "policy", "watch", "random"])]
+    pub(super) fleet: Option<u64>,
+
     /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
@@ -171,8 +179,7 @@ impl Args {
             return self.policy.clone();
         }
         let all = Policy::value_variants().iter().copied();
-        // A real client has no back-off without jitter.
-        all.filter(|&policy| !self.real || policy != Policy::NoJitter).collect()
+        all.filter(|&policy| !self.real || policy.is_of_real_clients()).collect()
     }
 
     pub(super) fn seed(&self) -> u64 {
@@ -205,6 +212,7 @@ impl Args {
             clients,
             policy,
             server,
+            servers: NonZeroU32::MIN,
             outage: self.outage,
             round_trip: self.round_trip,
             connect_timeout: self.timeout,

@@ -29,6 +29,10 @@ pub use self::server::ServerModel;
 pub use self::simulate::Storm;
 use crate::output;
 
+/// What a plan may be of a simulated time: never shorter, and not so long that it says nothing. Few
+/// are longer than three times: those in which almost all clients have found a place at once.
+pub const PLANNED: core::ops::RangeInclusive<f64> = 1.0..=4.0;
+
 /// Runs it.
 ///
 /// # Errors
@@ -39,6 +43,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     output::say(format_args!("seed {seed}"));
     if let Some(storms) = args.random {
         return random(args, seed, storms);
+    }
+    if let Some(losses) = args.fleet {
+        return fleet(args, seed, losses);
     }
     let outcomes = if args.real { real(args, seed)? } else { simulated(args, seed) };
     match args.format {
@@ -71,6 +78,36 @@ fn random(args: &Args, seed: u64, storms: u64) -> anyhow::Result<ExitCode> {
     let percent = 100.0 * closest;
     output::print(format_args!(
         "{storms} storms, {missed} not over in time; the slowest took {percent:.0} % of its time"
+    ))?;
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Losses in fleets, against the times of a plan.
+fn fleet(args: &Args, seed: u64, losses: u64) -> anyhow::Result<ExitCode> {
+    let mut ratios = Vec::new();
+    let mut missed = 0_u64;
+    for number in 0..losses {
+        let storm = Storm::draw_loss(seed.wrapping_add(number), args.clients());
+        let outcome = storm.run();
+        let ratio = storm.planned_to(&outcome);
+        if !ratio.is_some_and(|ratio| PLANNED.contains(&ratio)) {
+            missed += 1;
+            let (planned, back) = (storm.planned().back(), outcome.back_at(100));
+            output::say(format_args!("planned {planned:?}, all back {back:?}: {storm:?}"));
+        }
+        ratios.extend(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let at = |percent: usize| {
+        ratios.get((ratios.len().saturating_sub(1)) * percent / 100).copied().unwrap_or_default()
+    };
+    output::print(format_args!(
+        "{losses} losses, {missed} not as planned; planned time to simulated one: {:.2} at least, \
+         {:.2} in the median, {:.2} at p90, {:.2} at most",
+        at(0),
+        at(50),
+        at(90),
+        at(100),
     ))?;
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

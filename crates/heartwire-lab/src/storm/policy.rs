@@ -6,6 +6,7 @@ use core::time::Duration;
 use clap::ValueEnum;
 use heartwire_core::Instant;
 use heartwire_core::backoff::{Backoff, BackoffPolicy};
+use heartwire_core::internal::returning::{FIRST_WAIT, MAX_WAIT};
 
 /// The cap of [`BackoffPolicy::default`].
 pub(super) const CAP: Duration = Duration::from_secs(30);
@@ -18,6 +19,8 @@ pub enum Policy {
     Jitter,
     /// The default after a BYE: the first delay is random within the server's window.
     Hint,
+    /// The default of clients whose sessions can be resumed: full jitter, 0.1 s doubling to 10 s.
+    Resuming,
     /// The default without jitter. Clients cannot choose that; it is only for comparison.
     #[value(name = "exponential")]
     NoJitter,
@@ -34,6 +37,7 @@ impl fmt::Display for Policy {
         f.pad(match self {
             Self::Jitter => "full jitter (default)",
             Self::Hint => "hint, then default",
+            Self::Resuming => "full jitter, resuming",
             Self::NoJitter => "exponential, no jitter",
             Self::Fixed1s => "fixed 1 s",
             Self::Fixed100ms => "fixed 100 ms",
@@ -48,9 +52,16 @@ impl Policy {
         let fixed = |millis| BackoffPolicy::fixed(Duration::from_millis(millis));
         match self {
             Self::Jitter | Self::Hint | Self::NoJitter => BackoffPolicy::default(),
+            Self::Resuming => BackoffPolicy::default().first(FIRST_WAIT).cap(MAX_WAIT),
             Self::Fixed1s => fixed(1000),
             Self::Fixed100ms => fixed(100),
         }
+    }
+
+    /// Whether `--real` plays it: a real client has no back-off without jitter, and resumes only
+    /// sessions that it has.
+    pub(super) fn is_of_real_clients(self) -> bool {
+        !matches!(self, Self::NoJitter | Self::Resuming)
     }
 
     /// What one client does when it has just lost its server.

@@ -50,8 +50,8 @@ pub(super) fn run(args: &Args, seed: u64) -> anyhow::Result<Vec<Outcome>> {
         );
     }
     let policies = args.policies();
-    if policies.contains(&Policy::NoJitter) {
-        bail!("no real client waits without a draw: simulate `exponential`, without --real");
+    if let Some(policy) = policies.iter().find(|policy| !policy.is_of_real_clients()) {
+        bail!("no client of --real waits like that: simulate `{policy}`, without it");
     }
     let mut outcomes = Vec::new();
     let all = [Security::Plain, Security::Full, Security::Tickets].map(Some);

@@ -16,6 +16,9 @@ use crate::output;
 const SYN_AGAIN: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(7)];
 
+/// The fewest clients of a server for which a plan expects a time: it is one for crowds.
+const LEAST_CROWD: u32 = 1_000;
+
 /// How often a long run reports progress.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
@@ -28,7 +31,10 @@ pub struct Storm {
     pub policy: Policy,
     /// The server that they reconnect to.
     pub server: ServerModel,
-    /// How long it is down. Its machine is up, and refuses connections.
+    /// How many such servers take them: each attempt goes to any of them, as a balancer has it.
+    pub servers: NonZeroU32,
+    /// How long they are down. Their machines are up, and refuse connections. Zero where clients of
+    /// other servers come, which are lost.
     pub outage: Duration,
     /// Round-trip time; at least 1 ms.
     pub round_trip: Duration,
@@ -50,6 +56,7 @@ pub struct Storm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Syn {
     client: u32,
+    server: u32,
     /// How many were lost before it in this attempt.
     lost: u8,
 }
@@ -72,6 +79,7 @@ impl Storm {
             clients,
             policy: if draw.bool() { Policy::Jitter } else { Policy::Hint },
             server,
+            servers: NonZeroU32::MIN,
             outage: Duration::from_millis(draw.u64(1..60_000)),
             round_trip: Duration::from_millis(draw.u64(1..300)),
             connect_timeout: timeout,
@@ -92,6 +100,60 @@ impl Storm {
         let is_near = self.round_trip <= Duration::from_millis(300);
         let has_time = self.handshake_timeout >= Duration::from_secs(5);
         self.server.bound(self.clients.get(), timeout).filter(|_| is_default && is_near && has_time)
+    }
+
+    /// A random loss in a fleet: some of its nodes, whose clients go to 1 to 64 others at once, or
+    /// all, which are back after an outage of 2 s to a minute. Each node gets a thousand clients or
+    /// more, all together at most `max_clients`, or a thousand, and does 500 to 100,000 handshakes
+    /// a second. The same seed gives the same loss.
+    #[must_use]
+    pub fn draw_loss(seed: u64, max_clients: NonZeroU32) -> Self {
+        let mut draw = fastrand::Rng::with_seed(seed);
+        let most = max_clients.get().max(LEAST_CROWD);
+        let servers = log_uniform(&mut draw, 1, (most / LEAST_CROWD).min(64));
+        let each = log_uniform(&mut draw, LEAST_CROWD, most / servers.get());
+        let server = ServerModel::like_serve(log_uniform(&mut draw, 500, 100_000));
+        let is_all = draw.bool();
+        let storm = Self {
+            clients: each.saturating_mul(servers),
+            policy: if draw.bool() { Policy::Jitter } else { Policy::Resuming },
+            servers,
+            outage: if is_all {
+                Duration::from_millis(draw.u64(2_000..60_000))
+            } else {
+                Duration::ZERO
+            },
+            ..Self::draw(seed, max_clients)
+        };
+        let storm = Self { server, ..storm };
+        Self { watch: storm.planned().back().saturating_mul(2), ..storm }
+    }
+
+    /// The same for `heartwire plan --fleet`, which computes when all are back.
+    #[must_use]
+    pub fn planned(&self) -> heartwire_plan::Storm {
+        let rate = self.server.accept_rate.map_or(u32::MAX, NonZeroU32::get);
+        let waits = match self.policy {
+            Policy::Resuming => heartwire_plan::Waits::RESUMING,
+            _ => heartwire_plan::Waits::DEFAULT,
+        };
+        heartwire_plan::Storm {
+            clients: u64::from(self.clients.get()).div_ceil(self.servers.get().into()),
+            servers: self.servers.get().into(),
+            handshakes_per_s: self.server.capacity.get().into(),
+            accept_rate: rate.into(),
+            outage: self.outage,
+            waits,
+            rtt: self.round_trip,
+        }
+    }
+
+    /// How many times as long as the simulated time the planned one is; `None` if some clients were
+    /// not back.
+    #[must_use]
+    pub fn planned_to(&self, outcome: &Outcome) -> Option<f64> {
+        let back = outcome.back_at(100)?.as_secs_f64();
+        Some(self.planned().back().as_secs_f64() / back.max(1e-3))
     }
 
     /// Runs it. The same storm has the same outcome.
@@ -116,7 +178,9 @@ struct Run<'a> {
     storm: &'a Storm,
     clients: Vec<Waits>,
     calendar: Calendar<Syn>,
-    server: Server,
+    servers: Vec<Server>,
+    /// Which server an attempt goes to.
+    balancer: fastrand::Rng,
     half: u64,
     outcome: Outcome,
     attempts: PerSecond,
@@ -130,11 +194,13 @@ impl<'a> Run<'a> {
         let mut seeds = fastrand::Rng::with_seed(storm.seed);
         let clients = storm.clients.get();
         let up_at = nanos(storm.outage);
+        let servers = (0..storm.servers.get()).map(|_| Server::new(storm.server, up_at));
         let mut this = Self {
             storm,
             clients: (0..clients).map(|_| storm.policy.waits(storm.hint, seeds.u64(..))).collect(),
             calendar: Calendar::new(storm.span()),
-            server: Server::new(storm.server, up_at),
+            servers: servers.collect(),
+            balancer: fastrand::Rng::with_seed(!storm.seed),
             half: nanos(storm.round_trip()) / 2,
             outcome: Outcome::new(storm.policy, clients, storm.watch),
             attempts: PerSecond::default(),
@@ -177,7 +243,11 @@ impl<'a> Run<'a> {
     }
 
     fn handle_syn(&mut self, now: u64, syn: Syn) {
-        let Syn { client, lost } = syn;
+        let Syn { client, server, lost } = syn;
+        let Some(server) = usize::try_from(server).ok().and_then(|at| self.servers.get_mut(at))
+        else {
+            return;
+        };
         if lost == 0 {
             self.outcome.attempts += 1;
             if let Some(after) = now.checked_sub(nanos(self.storm.outage)) {
@@ -186,7 +256,7 @@ impl<'a> Run<'a> {
         }
         let answered_at = now + self.half;
         let gives_up_at = answered_at + nanos(self.storm.handshake_timeout);
-        match self.server.handle_syn(now, gives_up_at + self.half) {
+        match server.handle_syn(now, gives_up_at + self.half) {
             Answer::Refused => {
                 self.outcome.refused += 1;
                 self.wait(client, answered_at);
@@ -218,7 +288,7 @@ impl<'a> Run<'a> {
     }
 
     /// A SYN was dropped: the kernel sends it again, unless the client gives up before.
-    fn handle_lost(&mut self, now: u64, Syn { client, lost }: Syn) {
+    fn handle_lost(&mut self, now: u64, Syn { client, server, lost }: Syn) {
         let sent_after = |lost: u8| {
             let index = usize::from(lost).checked_sub(1);
             index.map_or(Some(Duration::ZERO), |index| SYN_AGAIN.get(index).copied())
@@ -226,7 +296,8 @@ impl<'a> Run<'a> {
         let dialled_at = now - nanos(sent_after(lost).unwrap_or_default());
         match sent_after(lost + 1).filter(|&after| after < self.storm.connect_timeout) {
             Some(after) => {
-                self.calendar.add(dialled_at + nanos(after), Syn { client, lost: lost + 1 });
+                let again = Syn { client, server, lost: lost + 1 };
+                self.calendar.add(dialled_at + nanos(after), again);
             }
             None => {
                 self.outcome.failed += 1;
@@ -242,7 +313,11 @@ impl<'a> Run<'a> {
         let index = usize::try_from(client).unwrap_or(usize::MAX);
         let Some(waits) = self.clients.get_mut(index) else { return };
         let at = now + nanos(waits.next_wait()) + self.half;
-        self.calendar.add(at, Syn { client, lost: 0 });
+        let server = match self.storm.servers.get() {
+            1 => 0,
+            servers => self.balancer.u32(..servers),
+        };
+        self.calendar.add(at, Syn { client, server, lost: 0 });
     }
 
     fn say(&self, now: u64) {

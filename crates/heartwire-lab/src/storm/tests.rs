@@ -16,6 +16,7 @@ fn storm(clients: u32, policy: Policy, server: ServerModel) -> Storm {
         clients: count(clients),
         policy,
         server,
+        servers: NonZeroU32::MIN,
         outage: Duration::from_secs(10),
         round_trip: Duration::from_millis(20),
         connect_timeout: TIMEOUT,
@@ -132,6 +133,54 @@ fn assert_back_in_time(storm: &Storm) -> Outcome {
     outcome
 }
 
+/// Clients of lost nodes are back when `heartwire plan --fleet` says.
+#[test]
+fn fleets_lose_nodes_and_all_are_back_as_planned() {
+    let (mut rejected, mut dropped) = (0, 0);
+    for seed in 0..STORMS {
+        let loss = Storm::draw_loss(seed, count(40_000));
+        let outcome = loss.run();
+        let ratio = loss.planned_to(&outcome);
+        let (planned, back) = (loss.planned().back(), outcome.back_at(100));
+        assert!(
+            ratio.is_some_and(|ratio| super::PLANNED.contains(&ratio)),
+            "planned {planned:?}, simulated {back:?}: {loss:?}"
+        );
+        rejected += outcome.rejected.unwrap();
+        dropped += outcome.dropped.unwrap();
+    }
+    assert!(rejected > 0 && dropped > 0, "{rejected} and {dropped}");
+}
+
+/// A larger fleet is more of the same: what decides is how many clients come to each node. So a
+/// fleet that is too large to be simulated can be planned like a smaller one.
+#[test]
+fn fleets_of_any_size_are_back_at_the_same_time_if_each_node_takes_as_many() {
+    let back = |servers: u32| {
+        let nodes = Storm {
+            servers: count(servers),
+            outage: Duration::ZERO,
+            ..storm(4_000 * servers, Policy::Resuming, ServerModel::like_serve(count(800)))
+        };
+        nodes.run().back_at(99).unwrap().as_secs_f64()
+    };
+    let [few, more, many] = [2, 8, 32].map(back);
+    // Shares differ by chance, less so among many.
+    for other in [few, more] {
+        assert!((other / many - 1.0).abs() < 0.15, "{few}, {more} and {many}");
+    }
+}
+
+#[test]
+fn attempts_go_to_all_servers() {
+    // One server alone would need ten seconds.
+    let servers = ServerModel::unlimited(count(100));
+    let one = Storm { outage: Duration::ZERO, ..storm(1_000, Policy::Jitter, servers) };
+    let ten = Storm { servers: count(10), ..one };
+    assert!(one.run().back_at(100) >= Some(Duration::from_secs(5)));
+    assert!(ten.run().back_at(100) < Some(Duration::from_millis(2_500)));
+}
+
 #[test]
 fn storms_without_a_bound_promise_nothing() {
     let ours = ServerModel::like_serve(count(1_000));
@@ -225,6 +274,23 @@ fn the_model_is_the_server_that_we_have() {
     assert_eq!(model.accept_rate, Some(rate.per_second));
     assert_eq!(rate.burst.get(), 2 * rate.per_second.get());
     assert_eq!(model.stale_after, Some(Admission::STALE_AFTER));
+    // A plan computes with the same.
+    assert_eq!(heartwire_plan::Storm::PLACES, u64::from(ServerModel::BACKLOG + 128));
+    assert_eq!(ServerModel::IN_FLIGHT.get(), 128);
+    assert_eq!(heartwire_plan::Storm::STALE_AFTER, ServerModel::STALE_AFTER);
+    assert_eq!(heartwire_plan::Storm::REJECT, ServerModel::REJECT);
+    let node = heartwire_plan::fleet::Node::default();
+    assert_eq!(node.accept_rate, u64::from(ServerModel::ACCEPT_RATE_PER_ADDRESS.get()));
+    let waits = |policy: Policy| {
+        let mut waits = heartwire_core::Backoff::new(policy.backoff_policy(), 1);
+        let first = waits.max_wait();
+        for _ in 0..20 {
+            waits.next_wait();
+        }
+        heartwire_plan::Waits { first, longest: waits.max_wait() }
+    };
+    assert_eq!(waits(Policy::Jitter), heartwire_plan::Waits::DEFAULT);
+    assert_eq!(waits(Policy::Resuming), heartwire_plan::Waits::RESUMING);
 }
 
 #[test]

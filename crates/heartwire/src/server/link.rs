@@ -407,6 +407,31 @@ impl<S: Socket> Link<S> {
         Ok(())
     }
 
+    /// Writes a frame at once, past the queue, if nothing is in front of it and the socket takes
+    /// it. Returns what is left of it.
+    pub(super) fn write_at_once<'a>(
+        &mut self,
+        frame: &'a [u8],
+        now: Instant,
+    ) -> io::Result<&'a [u8]> {
+        let Some(stream) = self.stream.as_mut().filter(|_| !self.blocked) else { return Ok(frame) };
+        match stream.write(frame) {
+            Ok(len) => {
+                self.connection.handle_sent(now);
+                Ok(frame.get(len..).unwrap_or_default())
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(frame)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Records why the connection failed: the kernel reports the error only once.
     pub(super) fn fail(&mut self, error: io::ErrorKind) {
         self.extra.get_or_insert_default().failed.get_or_insert(error);

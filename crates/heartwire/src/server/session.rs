@@ -326,6 +326,12 @@ impl<S: Socket> Session<S> {
         self.unsealed() + self.link.sealed()
     }
 
+    /// Whether a frame can be [written at once](Link::write_at_once): nothing is in front of it, and
+    /// its bytes are neither encrypted nor counted.
+    pub(super) fn writes_at_once(&self) -> bool {
+        self.unsealed() == 0 && !self.link.is_secure() && !self.is_resumable()
+    }
+
     /// Bytes that wait to be encrypted, or, without TLS, to be written.
     fn unsealed(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| extra.outbound.waiting_len())

@@ -65,7 +65,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let mut next = session.link.poll(now);
         while let Some((session, agenda)) = self.state.live(slot) {
-            match agenda.write_beats(session, next, now) {
+            match agenda.send_beats(session, next, now) {
                 Next::ReadFirst(read) => {
                     let mut found = self.read_first(slot);
                     let Some((session, agenda)) = self.state.live(slot) else { return };

@@ -1,5 +1,6 @@
 //! Clients that read nothing for a while: beats to them, verdicts on them, and their end.
 
+use std::io;
 use std::sync::mpsc;
 
 use heartwire_testkit::{DATA, Got, header, hello, ms, policy};
@@ -64,6 +65,35 @@ fn a_full_socket_delays_no_verdict_and_no_beats_pile_up() {
     assert_eq!(rig.session(id).queued, queued);
     rig.pass(ms(5));
     rig.verdict(id);
+}
+
+#[test]
+fn a_beat_of_which_the_socket_takes_a_part_goes_on_where_it_stopped() {
+    let mut rig = Rig::start(v1().policy(policy(200, 60_000)));
+    let (client, id) = rig.welcomed(&hello());
+    rig.pass(ms(1));
+    client.got();
+    client.state().room = 13;
+    rig.pass(ms(210));
+    assert!(rig.session(id).is_blocked);
+    assert_eq!(client.state().written.len(), 13);
+    let got = read_all(&mut rig, &client);
+    assert!(matches!(got[..], [Got::Beat(_)]), "{got:?}");
+    assert_eq!((client.state().written.len(), rig.session(id).queued), (0, 0));
+}
+
+#[test]
+fn a_beat_that_finds_the_connection_gone_leaves_its_last_bytes_to_be_read() {
+    let mut rig = Rig::start(v0().coalesce(1_000).policy(policy(200, 60_000)));
+    let (client, id) = rig.online();
+    client.beat();
+    rig.run();
+    client.data(b"last");
+    rig.expect_nothing();
+    client.state().write_error = Some(io::ErrorKind::ConnectionReset);
+    rig.pass(ms(210));
+    rig.expect_data(id, b"last");
+    assert_eq!(rig.offline(id).0, Reason::Reset);
 }
 
 /// A beat that asks falls due while the client reads nothing. Then it says something, so that what

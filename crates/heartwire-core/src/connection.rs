@@ -255,6 +255,15 @@ impl Connection {
         self.liveness.last_heard()
     }
 
+    /// When the last byte that was read arrived, as precisely as is known: later ones may be
+    /// [unread](crate::order::Found::Unread).
+    #[must_use]
+    #[doc(hidden)]
+    pub fn last_read(&self) -> Instant {
+        let last_heard = self.liveness.last_heard();
+        self.stage.dialogue().map_or(last_heard, |dialogue| dialogue.last_read().min(last_heard))
+    }
+
     /// The policy in force: on v1 that of the contract.
     #[must_use]
     pub const fn policy(&self) -> Policy {

@@ -165,14 +165,14 @@ impl Liveness {
         pause: Option<Pause>,
         tick: Duration,
     ) -> Option<Verdict> {
-        if let Found::NoRoom(at) = found {
+        if let Found::NoRoom(at) | Found::Unread(at) = found {
             self.handle_heard(at);
         }
         if let Some(pause) = pause {
             self.handle_pause(pause);
         }
         match found {
-            Found::More => None,
+            Found::More | Found::Unread(_) => None,
             Found::All | Found::NoRoom(_) => self.verdict(now, tick),
         }
     }

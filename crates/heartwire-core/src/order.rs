@@ -2,7 +2,8 @@
 //!
 //! A driver owns a socket and a clock, and asks its [`Connection`] what to do [next](Next). Two
 //! rules decide the answers. Bytes that have arrived outrank a deadline: the socket is read before
-//! a verdict, and before a beat of protocol v1, which tells the peer when it was last heard. And
+//! a verdict, and before a beat of protocol v1, which tells the peer when it was last heard (a
+//! driver that [knows that without a read](Found::Unread) may leave the bytes where they are). And
 //! this end's own trouble is not the peer's silence: the driver reports bytes that it had no room
 //! for, and pauses of its process, after that read. So the answer before a verdict is always
 //! [`Next::ReadFirst`], and [`Connection::judge`] takes what it holds:
@@ -144,6 +145,10 @@ pub enum Found {
     /// Bytes waited at this time that the driver has no room for, because its application is slow.
     /// Backpressure is not death: they count as life.
     NoRoom(Instant),
+    /// Nothing was read: the system knows, without a read, that the last byte had arrived by this
+    /// time. That is enough for a beat, which tells the peer its silence. It is never enough for a
+    /// verdict: if one is still due, the answer is to read.
+    Unread(Instant),
 }
 
 /// What waits to be written when a driver asks what is [next](Next).

@@ -271,6 +271,11 @@ impl Dialogue {
         self.heard_by_peer_before = self.heard_by_peer_at;
     }
 
+    /// When the last byte that was read arrived, as precisely as is known.
+    pub(super) const fn last_read(&self) -> Instant {
+        self.arrived.about()
+    }
+
     /// A beat came; `is_last` if no bytes followed it in this read, whose last byte arrived by
     /// `latest`. Returns the new policy if it changed.
     pub(super) fn handle_beat(
@@ -366,15 +371,21 @@ impl Dialogue {
     /// long as the peer's timeout, because beats may be held up behind the peer's data; and while
     /// the last ones wait behind data that the application has no room for.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
-        if self.is_held_back {
-            return None;
-        }
-        let to_peer = self.outward();
-        // The peer knows only the promise of our last beat that was written.
-        let promised = Millis::new(self.promised_ms).or(to_peer.interval)?;
-        let theirs = to_peer.timeout_after(promised)?.get();
-        let ours = policy.timeout.filter(|_| self.said.silence_ms >= theirs)?.get();
+        let theirs = self.timeout_of_peer()?.get();
+        self.unheard_by(policy).filter(|_| self.said.silence_ms >= theirs && !self.is_held_back)
+    }
+
+    /// The same if beats that were not read say that the peer does not hear us.
+    pub(super) fn unheard_by(&self, policy: &Policy) -> Option<Instant> {
+        let (theirs, ours) = (self.timeout_of_peer()?.get(), policy.timeout?.get());
         Some(self.heard_by_peer_at.plus_millis(theirs).plus_millis(ours))
+    }
+
+    /// The silence of ours that the peer calls death. It knows only the promise of our last beat
+    /// that was written.
+    fn timeout_of_peer(&self) -> Option<Millis> {
+        let to_peer = self.outward();
+        to_peer.timeout_after(Millis::new(self.promised_ms).or(to_peer.interval)?)
     }
 
     /// Changes our interval, as far as the contract allows. Returns the new policy.

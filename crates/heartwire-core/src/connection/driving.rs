@@ -8,7 +8,7 @@ use crate::frame;
 use crate::liveness::{Cause, Verdict};
 use crate::order::{Found, Next, Outbound, Over, ReadFirst};
 use crate::pause::Pause;
-use crate::policy::Bound;
+use crate::policy::{Bound, Millis};
 use crate::resume::Ledger;
 use crate::time::Instant;
 
@@ -35,14 +35,22 @@ impl Connection {
     /// may pass the same one each time, because pauses before the peer's last byte change nothing.
     /// The time is that of [`poll`](Self::poll).
     pub fn judge(&mut self, read: ReadFirst, found: Found, pause: Option<Pause>) -> Next {
-        if let Found::NoRoom(at) = found {
-            self.handle_backpressure(at);
+        match found {
+            Found::NoRoom(at) => self.handle_backpressure(at),
+            // Only the silence: what the bytes say is known when they are read.
+            Found::Unread(at) => self.liveness.handle_heard(at),
+            Found::All | Found::More => {}
         }
         if let Some(pause) = pause {
             self.handle_pause(pause);
         }
         let ReadFirst { now, outbound } = read;
-        if found == Found::More && self.is_over(now) {
+        let has_to_read = match found {
+            Found::All | Found::NoRoom(_) => false,
+            Found::More => self.is_over(now),
+            Found::Unread(_) => self.is_over(now) || self.has_to_read_before_next_beat(now),
+        };
+        if has_to_read {
             return Next::ReadFirst(read);
         }
         match self.verdict(now) {
@@ -171,6 +179,15 @@ impl Connection {
 
     fn unheard_at(&self) -> Option<Instant> {
         self.stage.dialogue()?.unheard_at(&self.liveness.policy())
+    }
+
+    /// Whether an unread beat of the peer may say that it does not hear this end, so that the
+    /// verdict is due before this end looks again.
+    fn has_to_read_before_next_beat(&self, now: Instant) -> bool {
+        let policy = self.liveness.policy();
+        let next = now.plus_millis(policy.interval.map_or(0, Millis::get));
+        let dialogue = self.stage.dialogue();
+        dialogue.and_then(|dialogue| dialogue.unheard_by(&policy)).is_some_and(|at| next >= at)
     }
 
     /// Whether a verdict is due, as far as is known before a read.

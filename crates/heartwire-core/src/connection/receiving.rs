@@ -30,7 +30,7 @@ impl Connection {
     /// The last byte from the peer arrived between these times: verdicts use `latest`, and round
     /// trips are measured to the midpoint.
     pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
-        let unread_since = self.liveness.last_heard();
+        let unread_since = self.last_read();
         self.liveness.handle_heard(latest);
         let arrived = || Arrived::between(unread_since, earliest, latest);
         if let Stage::Awaiting(awaiting) = &mut self.stage {

@@ -5,7 +5,7 @@ use crate::connection::{Connection, Protocol, Settings};
 use crate::frame;
 use crate::pause::Pause;
 use crate::policy::Policy;
-use crate::v1::{Hello, Offer, Terms};
+use crate::v1::{Beat, Hello, Offer, Terms};
 
 const TIMEOUT: u64 = 10_000;
 
@@ -119,6 +119,40 @@ fn a_beat_of_v1_that_says_what_was_heard_waits_for_a_read_and_one_right_after_it
     assert!(matches!(server.poll(at(7_000), Outbound::Clear), Next::Write(_)), "it was just heard");
     server.beat_now();
     drop(read_first(&mut server, 7_001));
+}
+
+#[test]
+fn a_verdict_takes_a_read_however_the_silence_is_known() {
+    let mut connection = judging();
+    let read = read_first(&mut connection, TIMEOUT);
+    let Next::ReadFirst(read) = connection.judge(read, Found::Unread(at(0)), None) else {
+        panic!("nothing was read")
+    };
+    let next = connection.judge(read, Found::All, None);
+    assert!(matches!(next, Next::Over(Over::Dead(_))), "{next:?}");
+    let mut connection = judging();
+    let read = read_first(&mut connection, TIMEOUT);
+    sleeps(connection.judge(read, Found::Unread(at(TIMEOUT - 1)), None), 2 * TIMEOUT - 1);
+}
+
+/// The peer was heard and may not hear this end: 20 s after it last did, that is a verdict.
+#[test]
+fn a_beat_of_v1_needs_no_read_until_unread_beats_may_say_that_the_path_is_cut() {
+    let mut server = beating();
+    assert!(matches!(server.poll(at(0), Outbound::Clear), Next::Write(_)), "right after the HELLO");
+    for millis in [5_000, 10_000] {
+        let read = read_first(&mut server, millis);
+        let Next::Write(beat) = server.judge(read, Found::Unread(at(millis - 7)), None) else {
+            panic!("no beat after {millis} ms")
+        };
+        let body = beat.as_ref()[frame::HEADER_LEN..].first_chunk().unwrap();
+        assert_eq!(Beat::decode(body).silence_ms, 7);
+    }
+    let read = read_first(&mut server, 15_000);
+    let Next::ReadFirst(read) = server.judge(read, Found::Unread(at(14_993)), None) else {
+        panic!("after 20 s it is too late")
+    };
+    assert!(matches!(server.judge(read, Found::All, None), Next::Write(_)));
 }
 
 #[test]

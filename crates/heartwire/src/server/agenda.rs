@@ -270,6 +270,16 @@ impl<W: ServerWorld> Agenda<W> {
         session.link.wake_for_all(mark);
     }
 
+    /// When the client's last byte came, if that is known without a read; see
+    /// [`Link::heard_unread`](super::link::Link::heard_unread). Its first beat is always read: the
+    /// server measures the round trip with it, and knows that the client can come back.
+    pub(super) fn heard_unread(&self, session: &Session<W::Socket>) -> Option<Instant> {
+        if session.beats == 0 || session.is_unread {
+            return None;
+        }
+        session.link.heard_unread(self.mark(session), &self.world)
+    }
+
     fn mark(&self, session: &Session<W::Socket>) -> u32 {
         match session.link.connection.spoken() {
             Spoken::V1 if session.link.looks_often_enough() => {

@@ -287,6 +287,18 @@ impl<S: Socket> Link<S> {
         self.connection.handle_heard_between(earliest, latest);
     }
 
+    /// When the last byte came by the kernel's account, read or not, if what waits in the socket
+    /// may stay there: a client on v1 lets nothing wait there but beats without news. `mark`: of
+    /// its socket. With TLS, `close_notify` may be among them.
+    pub(super) fn heard_unread(&self, mark: u32, world: &impl World) -> Option<Instant> {
+        let waits = mark > 1 && !self.wakes_for_all && self.speaks_v1() && !self.is_secure();
+        let (now, since) = world::last_receive(world, self.stream.as_ref().filter(|_| waits)?);
+        let (earliest, latest) = arrival::of_found(now, since.ok()?, world.jiffy());
+        // What may be the last byte that is known already came when that is known to have come.
+        let heard = self.connection.last_heard();
+        Some(if earliest <= heard { heard } else { latest })
+    }
+
     /// The client's health; `Ok` if it does not report any.
     pub(super) fn health(&self, now: Instant) -> Health {
         self.connection.link_state(now).map_or(Health::Ok, |link_state| link_state.peer_health)

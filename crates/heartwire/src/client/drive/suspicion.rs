@@ -66,7 +66,7 @@ impl<W: World> Driver<W> {
                     self.lost_at = Some(now);
                     return Some(Reason::Suspected);
                 }
-                Ok(Found::All | Found::NoRoom(_)) => return None,
+                Ok(Found::All | Found::NoRoom(_) | Found::Unread(_)) => return None,
                 Err(reason) => {
                     self.phase = self.lose(app, reason, now);
                     return None;

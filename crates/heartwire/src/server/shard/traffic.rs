@@ -249,7 +249,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let now = agenda.world.now();
         self.read_at = now;
         let is_released = session.link.take_released();
-        let (heard_before, beats_before) = (session.link.connection.last_heard(), session.beats);
+        let (heard_before, beats_before) = (session.link.connection.last_read(), session.beats);
         let was_in = session.phase().is_known() && !fresh.is_empty();
         match arrival {
             Arrival::Earlier => session.link.hear_from_kernel(false, &agenda.world),
@@ -310,7 +310,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             agenda.flush_later(session);
         }
         let is_resumable = session.is_resumable();
-        let heard = session.link.connection.last_heard().saturating_since(heard_before);
+        let heard = session.link.connection.last_read().saturating_since(heard_before);
         let beats = session.beats.saturating_sub(beats_before);
         let link_state = session.link.connection.link_state(now);
         let health_now = link_state.map_or(Health::Ok, |link_state| link_state.peer_health);

@@ -74,6 +74,30 @@ fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     }
 }
 
+/// Of beats that are left in the kernel only the last one's arrival is known.
+#[test]
+fn beats_that_were_known_without_a_read_do_not_spoil_the_round_trip() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(62));
+    let before = pair.link_state(Side::Server).rtt.unwrap();
+    let terms = pair.terms;
+    pair.client.connection.beat_now();
+    let mut held = pair.client.turn(pair.now)[0].as_ref().to_vec();
+    let read_at = pair.server.connection.last_read();
+    pair.server.connection.beat_now();
+    pair.now = pair.at(s(3));
+    let next = pair.server.connection.poll(pair.now, Outbound::Clear);
+    let Next::ReadFirst(read) = next else { panic!("{next:?}") };
+    let next = pair.server.connection.judge(read, Found::Unread(pair.now), None);
+    assert!(matches!(next, Next::Write(_)), "{next:?}");
+    assert_eq!(pair.server.connection.last_heard(), pair.now);
+    assert_eq!(pair.server.connection.last_read(), read_at);
+    // Right after it, data wakes the server, which reads both.
+    held.extend(codec::data_header(0).unwrap());
+    pair.server.take(&held, &terms, pair.now);
+    assert_eq!(pair.link_state(Side::Server).rtt, Some(before));
+}
+
 #[test]
 fn a_beat_right_before_data_is_measured() {
     let mut pair = Pair::usual(ms(40));

@@ -1,10 +1,12 @@
 //! Coalescing: beats wait in the kernel below its low-water mark, and verdicts stay exact.
 
-use heartwire_core::{Policy, Violation};
+use heartwire_core::v1::{Hello, Offer};
+use heartwire_core::{Cause, Policy, Violation};
 use heartwire_testkit::{DATA, Got, data, header, hello, idle, ms, policy, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
+use crate::server::Event;
 use crate::server::rig::Rig;
 
 /// Enough beats for a session's whole life.
@@ -79,10 +81,10 @@ fn coalescing_holds_nothing_back_with_echo_or_without_a_timeout() {
     }
 }
 
-/// The server reads what lies in a socket before it beats, so that its beats are up to date; and it
-/// sets the session's timer for the next one, once.
+/// Before it beats, the server asks the kernel when it last heard the client, and reads nothing;
+/// and it sets the session's timer for its next beat, once.
 #[test]
-fn a_beat_of_the_server_gives_back_the_newest_beat_and_sets_one_timer() {
+fn a_beat_of_the_server_tells_its_silence_without_a_read_and_sets_one_timer() {
     let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 60_000)));
     let (client, _) = rig.welcomed(&hello());
     assert_eq!(client.state().receive_mark, 40 * usize::from(ALL) + 1);
@@ -99,13 +101,75 @@ fn a_beat_of_the_server_gives_back_the_newest_beat_and_sets_one_timer() {
             (passed, got) = (passed + 1, client.got());
         }
         let [Got::Beat(beat)] = &got[..] else { panic!("{got:?}") };
-        assert_eq!(beat.echo, nonce);
+        // Only the first one was read.
+        let unread = 40 * usize::try_from(nonce - 1).unwrap();
+        assert_eq!((beat.echo, client.state().inbound.len()), (1, unread));
         // The server's timer may be late by a jiffy of its own, and the kernel dates in jiffies.
         assert!(passed >= 100, "after {passed} ms");
         came_early |= passed < 145;
-        assert!(beat.held() <= ms(passed) && beat.silence() <= ms(passed), "{beat:?}");
-        assert!(beat.held() + ms(15) >= ms(passed), "{beat:?} after {passed} ms");
+        assert!(beat.silence() <= ms(passed), "{beat:?}");
+        assert!(beat.silence() + ms(15) >= ms(passed), "{beat:?} after {passed} ms");
     }
     assert_eq!(rig.handle.stats().timers - timers, 5);
     assert!(came_early, "its timer is set for the time that was drawn");
+}
+
+#[test]
+fn a_beat_of_the_server_gives_back_the_newest_beat_that_was_read() {
+    let mut rig = Rig::start(v1().coalesce(2).policy(policy(200, 60_000)));
+    let (client, _) = rig.welcomed(&hello());
+    let mut echoes = Vec::new();
+    for nonce in 1..=6 {
+        client.beat_with(|beat| beat.nonce = nonce);
+        rig.pass(ms(200));
+        let got = client.got();
+        let Some(Got::Beat(beat)) = got.last() else { panic!("{got:?}") };
+        echoes.push(beat.echo);
+    }
+    assert_eq!(echoes, [1, 1, 1, 4, 4, 4]);
+}
+
+#[test]
+fn a_client_whose_beats_were_not_read_is_declared_dead_when_it_falls_silent() {
+    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 1_000)));
+    let (client, id) = rig.welcomed(&hello());
+    for nonce in 1..=15 {
+        client.beat_with(|beat| beat.nonce = nonce);
+        rig.pass(ms(200));
+    }
+    rig.expect_nothing();
+    // The last one came 200 ms ago.
+    rig.pass(ms(799));
+    rig.expect_nothing();
+    rig.pass(ms(20));
+    let Event::Verdict { verdict, .. } = rig.next() else { panic!("no verdict") };
+    assert_eq!(verdict.cause, Cause::Silence);
+    let (_, beats) = rig.offline(id);
+    assert_eq!(beats, 15, "it was read before the verdict");
+    let gap = rig.handle.histograms().gap;
+    assert!(gap.count() >= 14 && gap.quantile(1000) <= Some(ms(250)), "{gap:?}");
+}
+
+/// Its beats arrive, and say that the server's do not.
+#[test]
+fn a_client_that_does_not_hear_the_server_is_found_in_time_though_its_beats_wake_no_shard() {
+    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 1_000)));
+    let offer = Offer::new(&policy(200, 1_000));
+    let (client, _) = rig.welcomed(&Hello::new(offer).encode());
+    let since = rig.toy.now();
+    while rig.inbox().events.is_empty() {
+        rig.pass(ms(40));
+        let silence = rig.toy.now().saturating_since(since);
+        assert!(silence <= ms(2_100), "no verdict");
+        if silence.as_millis() % 200 == 0 {
+            client.beat_with(|beat| {
+                beat.nonce = 1;
+                beat.promise_ms = 200;
+                beat.silence_ms = u32::try_from(silence.as_millis()).unwrap();
+            });
+        }
+    }
+    let Event::Verdict { verdict, .. } = rig.next() else { panic!("no verdict") };
+    // Both timeouts.
+    assert_eq!((verdict.cause, verdict.silence >= ms(2_000)), (Cause::Unheard, true));
 }

@@ -326,8 +326,8 @@ impl<S: Socket> Session<S> {
         self.unsealed() + self.link.sealed()
     }
 
-    /// Whether a frame can be [written at once](Link::write_at_once): nothing is in front of it, and
-    /// its bytes are neither encrypted nor counted.
+    /// Whether a frame can be [written at once](Link::write_at_once): nothing is in front of it,
+    /// and its bytes are neither encrypted nor counted.
     pub(super) fn writes_at_once(&self) -> bool {
         self.unsealed() == 0 && !self.link.is_secure() && !self.is_resumable()
     }

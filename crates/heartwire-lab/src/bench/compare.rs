@@ -5,7 +5,6 @@ use core::time::Duration;
 use std::env;
 use std::time::SystemTime;
 
-use humantime::format_duration;
 use serde::Serialize;
 use serde_json::json;
 
@@ -47,7 +46,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         machine,
         time: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         command: command(),
-        interval: format_duration(plan.interval).to_string(),
+        interval: spaced(plan.interval),
         load: describe(&plan, shards, rounds),
         rounds,
         shards,
@@ -119,6 +118,16 @@ fn list(contenders: &[Contender], timeout: Duration) -> anyhow::Result<()> {
         output::print(format_args!("left out: {line}"))?;
     }
     Ok(())
+}
+
+/// A time for people: a number and its unit.
+fn spaced(time: Duration) -> String {
+    let millis = time.as_millis();
+    if millis.is_multiple_of(1000) {
+        format!("{} s", time.as_secs())
+    } else {
+        format!("{millis} ms")
+    }
 }
 
 /// The command line, with the program's name alone.

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn readme_has_the_rows_that_were_measured() {
         let expected = "\
-|1,000 clients, a heartbeat every 250ms|CPU per heartbeat|memory per connection|
+|1,000 clients, a heartbeat every 250 ms|CPU per heartbeat|memory per connection|
 |---|---|---|
 |bare epoll and `recv`, no liveness|4.00 µs|171 B|
 |mosquitto, which answers|16.00 µs|171 B|

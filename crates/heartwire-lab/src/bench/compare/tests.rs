@@ -6,7 +6,7 @@ pub(crate) fn comparison(servers: Vec<Report>) -> Comparison {
         machine: "A machine".to_owned(),
         time: "2026-11-28T01:02:03Z".to_owned(),
         command: "heartwire-lab bench --compare".to_owned(),
-        interval: "250ms".to_owned(),
+        interval: spaced(Duration::from_millis(250)),
         load: "The foot.".to_owned(),
         rounds: 1,
         shards: 1,

@@ -133,6 +133,8 @@ pub struct Shard<W: ServerWorld, H> {
     unread_since: Instant,
     /// When bytes were last read.
     read_at: Instant,
+    /// The client that is being read had not closed when the poller was asked for this turn.
+    is_there: bool,
     progress: Progress,
     /// Whether this turn began late: bytes in the sockets may have come long before.
     is_late: bool,
@@ -223,6 +225,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             told: Reported::Nothing,
             unread_since: now,
             read_at: now,
+            is_there: false,
             progress: Progress::new(now),
             is_late: false,
             last_pause: None,

@@ -76,7 +76,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         } else if has_read_enough {
             agenda.read_later(session);
         } else {
+            self.is_there = !to_end && !self.is_late;
             self.read(slot, to_end, arrival);
+            self.is_there = false;
         }
     }
 

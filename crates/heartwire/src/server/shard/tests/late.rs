@@ -6,6 +6,7 @@ use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, hello, hello_as, ms, timeout};
 
 use super::{v0, v1};
+use crate::Reason;
 use crate::server::ServerConfig;
 use crate::server::limits::{Admission, Limits};
 use crate::server::rig::Rig;
@@ -42,6 +43,23 @@ fn a_client_that_has_said_hello_and_left_is_not_told_of_and_claims_no_name() {
     client.send(&hello_as("gone", None));
     rig.run();
     assert_eq!(rig.told_online().1.unwrap().epoch, before + 1);
+}
+
+/// The poller tells of an end, so the socket is not asked for each HELLO.
+#[test]
+fn a_client_that_leaves_after_the_poller_told_of_its_hello_comes_online_and_goes() {
+    let mut rig = Rig::start(soon());
+    let (talker, talks) = rig.welcomed(&hello());
+    let client = rig.door.connect();
+    rig.run();
+    talker.data(b"before the HELLO is read");
+    client.send(&hello_as("gone", None));
+    rig.meanwhile(move || client.close());
+    rig.run();
+    rig.expect_data(talks, b"before the HELLO is read");
+    let (id, agreed) = rig.told_online();
+    assert_eq!(agreed.unwrap().name.as_deref(), Some("gone"));
+    assert_eq!(rig.offline(id).0, Reason::ClosedByPeer);
 }
 
 #[test]

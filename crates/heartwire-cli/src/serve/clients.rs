@@ -13,13 +13,14 @@ use super::lines::Client;
 #[derive(Debug)]
 pub(super) struct Clients {
     of: HashMap<u64, Arc<Client>>,
-    /// All clients without a name share this.
-    unnamed: Arc<Client>,
+    /// All clients without a name share this. It is made on the shard's own thread, in memory that
+    /// no other shard writes to.
+    unnamed: Option<Arc<Client>>,
 }
 
 impl Clients {
     pub(super) fn new() -> Self {
-        Self { of: HashMap::new(), unnamed: Arc::new(Client { name: None, epoch: 0 }) }
+        Self { of: HashMap::new(), unnamed: None }
     }
 
     /// The client of an event's session, which is known from its `Online` to its `Offline`. To be
@@ -30,9 +31,10 @@ impl Clients {
         match event {
             Event::Online { agreed, .. } => {
                 let agreed = agreed.as_ref()?;
+                let make = || Arc::new(Client { name: agreed.name.clone(), epoch: agreed.epoch });
                 let client = match &agreed.name {
-                    None => Arc::clone(&self.unnamed),
-                    name => Arc::new(Client { name: name.clone(), epoch: agreed.epoch }),
+                    None => Arc::clone(self.unnamed.get_or_insert_with(make)),
+                    Some(_) => make(),
                 };
                 self.of.insert(session, Arc::clone(&client));
                 Some(client)

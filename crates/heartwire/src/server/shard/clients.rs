@@ -113,13 +113,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return;
             }
         };
-        let handle = self.state.handle.clone();
-        let place = HeldPlace { handle, peer, accepted_at: now, entered: Some(entered) };
-        self.distribute(Adoptee { newcomer: Newcomer::New(stream), place });
+        self.distribute(stream, peer, entered);
     }
 
     /// Serves a client, or hands it to the shard whose turn it is.
-    fn distribute(&mut self, client: Adoptee<W::Socket>) {
+    fn distribute(&mut self, stream: W::Socket, peer: SocketAddr, entered: Entered) {
         if self.state.handle.places().accept(self.awake_at) {
             let refused = self.state.handle.stats().get("refused").unwrap_or_default();
             tracing::info!(refused, "accepting clients again");
@@ -128,11 +126,21 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let here = usize::from(self.state.index);
         let shard = self.hand_over.next().unwrap_or(here);
         if shard == here {
-            self.adopt(client);
+            let mut entered = Some(entered);
+            self.begin_session(stream, peer, &mut entered);
+            if entered.is_some() {
+                drop(self.held_place(peer, entered));
+            }
         } else {
+            let place = self.held_place(peer, Some(entered));
             // A client that cannot be handed over is closed, and can reconnect.
-            drop(self.give(shard, client));
+            drop(self.give(shard, Adoptee { newcomer: Newcomer::New(stream), place }));
         }
+    }
+
+    fn held_place(&self, peer: SocketAddr, entered: Option<Entered>) -> HeldPlace {
+        let handle = self.state.handle.clone();
+        HeldPlace { handle, peer, accepted_at: self.awake_at, entered }
     }
 
     pub(super) fn refused(&mut self, cause: Refusal, first: bool) {
@@ -167,19 +175,24 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Creates a client's session.
+    /// Serves a client that another shard has accepted.
     pub(super) fn adopt(&mut self, client: Adoptee<W::Socket>) {
         let Adoptee { newcomer, mut place } = client;
-        let stream = match newcomer {
-            Newcomer::New(stream) => stream,
+        match newcomer {
+            Newcomer::New(stream) => {
+                self.begin_session(stream, place.peer, &mut place.entered);
+            }
             Newcomer::Returning(returning) => {
                 if let Some(id) = self.take_in(*returning, place) {
                     self.state.agenda.resuming.push_back(id);
                 }
-                return;
             }
-        };
-        let Some((id, failed)) = self.open(stream, place.peer, &mut place.entered) else { return };
+        }
+    }
+
+    /// Creates a client's session, which takes the place if there is room for it.
+    fn begin_session(&mut self, stream: W::Socket, peer: SocketAddr, place: &mut Option<Entered>) {
+        let Some((id, failed)) = self.open(stream, peer, place) else { return };
         self.state.counts().accepted.fetch_add(1, Relaxed);
         let is_handshaking =
             self.state.find(id).is_some_and(|(session, _)| session.link.is_handshaking());

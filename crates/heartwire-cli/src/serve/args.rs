@@ -284,10 +284,10 @@ pub(crate) struct ServeTlsArgs {
     /// tickets. Default: keys that the process draws.
     ///
     /// Each line is a key of 64 hexadecimal digits (`openssl rand -hex 32`). The first one
-    /// encrypts, tickets of all are accepted, for a week. A ticket saves a returning client and
-    /// the server more than half of the handshake's work. It is not accepted after the
-    /// certificates, the CAs or the revocation lists have changed. Keep the file as secret as a
-    /// CA's key.
+    /// encrypts, tickets of all are accepted, for a week. A returning client with a ticket needs no
+    /// certificate, its own or the server's, and no signature of either. A ticket is not accepted
+    /// after the certificates, the CAs or the revocation lists have changed. Keep the file as
+    /// secret as a CA's key.
     #[arg(long, value_name = "FILE|off", requires = "tls_cert")]
     pub(crate) tls_ticket_keys: Option<PathBuf>,
 }

@@ -6,19 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use rustls::client::{Resumption, UnbufferedClientConnection};
-use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, version};
 use tracing::{debug, warn};
 
-use super::PROTOCOL;
 use super::config_error::{ConfigFault, TlsConfigError};
 use super::diagnose;
 use super::error::TlsFailure;
 use super::files::{self, Identity};
 use super::server::unavailable;
 use super::store::Tickets;
+use super::{PROTOCOL, provider};
 
 /// The TLS settings of a client. Files are in PEM format.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +79,7 @@ impl ClientTls {
     }
 
     fn read(&self) -> Result<Arc<ClientConfig>, ConfigFault> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         let roots = match &self.roots {
             Some(path) => files::roots(path)?,
             None => files::system_roots()?,

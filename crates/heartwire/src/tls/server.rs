@@ -5,20 +5,20 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{Error, ServerConfig, version};
 
-use super::PROTOCOL;
 use super::config_error::{ConfigFault, TlsConfigError};
 use super::diagnose;
 use super::error::TlsFailure;
 use super::fault::{CertificateFault, TlsFault};
 use super::files::{self, Identity};
 use super::tickets::{self, Fingerprint, Settings};
+use super::{PROTOCOL, provider};
 use crate::server::{Changes, Ended};
 
 /// Session tickets for each client at its handshake. The second is for when an attempt fails, as in
@@ -114,7 +114,7 @@ impl ServerTls {
     }
 
     fn read(self) -> Result<Loaded, ConfigFault> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(provider());
         let identity = self.identity.load(&provider)?;
         let mut settings = Settings::default();
         identity.cert.iter().for_each(|part| settings.add("server", part));
@@ -131,6 +131,8 @@ impl ServerTls {
         let identity = Arc::new(SingleCertAndKey::from(identity));
         let mut config = builder.with_cert_resolver(identity);
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        // Clients send little, so the order of the server's ciphers is better than theirs.
+        config.ignore_client_order = true;
         // The default reserves memory for session resumption.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let settings = settings.fingerprint();

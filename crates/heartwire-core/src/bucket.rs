@@ -30,6 +30,11 @@ impl Bucket {
         self.tokens
     }
 
+    /// When the last token came back.
+    pub(crate) const fn refilled_at(&self) -> Instant {
+        self.refilled_at
+    }
+
     /// Adds a token for each `interval` since the last one came back, up to `most`, which gets
     /// their number. Tokens beyond that stay.
     pub fn refill(&mut self, interval: Duration, most: impl FnOnce(i64) -> i64, now: Instant) {

@@ -14,13 +14,14 @@ use core::time::Duration;
 
 pub use dialogue::LinkState;
 use dialogue::{Arrived, Dialogue};
-pub use settings::{FrameLimits, Protocol, Settings};
+use settings::Rules;
+pub use settings::{FrameLimits, Protocol, Settings, Template};
 use stage::Stage;
 pub use transmit::{Pad, Transmit};
 
-use crate::boxed::Boxed;
+use crate::boxed::{Boxed, Shared};
 use crate::codec;
-use crate::liveness::Liveness;
+use crate::liveness::{Clocks, Pace};
 use crate::policy::{Policy, Side};
 use crate::resume::Ledger;
 use crate::time::Instant;
@@ -81,10 +82,9 @@ pub enum Spoken {
 /// [`welcome`](Self::welcome).
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Also knows whether the connection has ended, for whatever reason.
-    liveness: Liveness,
-    limits: FrameLimits,
-    tick_ms: u16,
+    /// They also know whether the connection has ended, for whatever reason.
+    clocks: Clocks,
+    rules: Shared<Rules>,
     stage: Stage,
 }
 
@@ -93,12 +93,11 @@ impl Connection {
     /// timeout count from here.
     #[must_use]
     pub fn new(settings: Settings, now: Instant) -> Self {
-        Self {
-            liveness: Liveness::new(settings.policy(), now),
-            limits: settings.limits,
-            tick_ms: settings.tick_ms,
-            stage: Stage::new(&settings, now),
-        }
+        Self::with_rules(&settings, Shared::new(settings.rules()), now)
+    }
+
+    fn with_rules(settings: &Settings, rules: Shared<Rules>, now: Instant) -> Self {
+        Self { clocks: Clocks::new(now), rules, stage: Stage::new(settings, now) }
     }
 
     /// Accepts the client whose HELLO came, with this contract and the `session` that the
@@ -107,25 +106,28 @@ impl Connection {
     /// long the HELLO was held, for [`Welcome::held`](crate::v1::Welcome::held).
     ///
     /// Does nothing unless a HELLO waits for an answer.
-    pub fn welcome(&mut self, now: Instant, session: u64, contract: Contract) -> Duration {
-        let held = now.saturating_since(self.liveness.last_heard());
+    pub fn welcome(
+        &mut self,
+        now: Instant,
+        session: u64,
+        contract: impl Into<Shared<Contract>>,
+    ) -> Duration {
+        let held = now.saturating_since(self.clocks.last_heard());
         if self.has_ended() {
             return held;
         }
         if let Stage::Deciding { max_frame, .. } = self.stage {
             // The timeout counts from here.
-            self.liveness = Liveness::new(self.liveness.policy(), now);
-            let arrived = Arrived::at(now);
-            let dialogue =
-                Dialogue::new(Side::Server, (session, contract), Health::Ok, arrived, now);
+            self.clocks = Clocks::new(now);
+            let (agreed, arrived) = ((session, contract.into()), Arrived::at(now));
+            let dialogue = Dialogue::new(Side::Server, agreed, Health::Ok, arrived, now);
             self.begin(dialogue.with_max_frame(max_frame));
         }
         held
     }
 
     fn begin(&mut self, dialogue: Dialogue) {
-        self.liveness.set_policy(dialogue.policy());
-        self.liveness.beat_now();
+        self.clocks.beat_now();
         self.stage = Stage::V1(Boxed::new(dialogue));
     }
 
@@ -133,13 +135,11 @@ impl Connection {
     /// the peer: longer before a device goes to sleep, shorter when it is back. Returns the
     /// interval, or `None` without a contract or without beats.
     pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
-        let before = self.liveness.policy();
-        let policy = self.stage.dialogue()?.promise(interval, &before)?;
-        if policy != before {
-            self.liveness.set_policy(policy);
-            self.liveness.beat_now();
+        let dialogue = self.stage.dialogue_mut()?;
+        if dialogue.promise(interval)? {
+            self.clocks.beat_now();
         }
-        policy.interval()
+        dialogue.policy().interval()
     }
 
     /// Sets the health that the next beats report (v1 only). A change makes one due at once.
@@ -216,9 +216,8 @@ impl Connection {
     #[must_use]
     pub fn without_output(&mut self, now: Instant) -> Self {
         Self {
-            liveness: Liveness::new(Policy::agreed(None, None, None), now),
-            limits: self.limits,
-            tick_ms: self.tick_ms,
+            clocks: Clocks::new(now),
+            rules: Shared::new(Rules { policy: Policy::OFF, ..*self.rules }),
             stage: self.stage.without_output(),
         }
     }
@@ -232,8 +231,8 @@ impl Connection {
 
     /// The frame limits of this end.
     #[must_use]
-    pub const fn limits(&self) -> FrameLimits {
-        self.limits
+    pub fn limits(&self) -> FrameLimits {
+        self.rules.limits
     }
 
     /// The header of a DATA frame with a body of `body_len` bytes; `None` if no frame can be that
@@ -252,7 +251,7 @@ impl Connection {
     /// When the last byte from the peer arrived, or when the connection started.
     #[must_use]
     pub const fn last_heard(&self) -> Instant {
-        self.liveness.last_heard()
+        self.clocks.last_heard()
     }
 
     /// When the last byte that was read arrived, as precisely as is known: later ones may be
@@ -260,20 +259,32 @@ impl Connection {
     #[must_use]
     #[doc(hidden)]
     pub fn last_read(&self) -> Instant {
-        let last_heard = self.liveness.last_heard();
+        let last_heard = self.clocks.last_heard();
         self.stage.dialogue().map_or(last_heard, |dialogue| dialogue.last_read().min(last_heard))
     }
 
     /// The policy in force: on v1 that of the contract.
     #[must_use]
-    pub const fn policy(&self) -> Policy {
-        self.liveness.policy()
+    pub fn policy(&self) -> Policy {
+        match &self.stage {
+            Stage::Raw | Stage::V0 { .. } | Stage::Opening { .. } | Stage::Awaiting(_) => {
+                self.rules.policy
+            }
+            Stage::V1(dialogue) => dialogue.policy(),
+            // A client that waits for an answer sends nothing, so there is no timeout.
+            Stage::Deciding { .. } | Stage::V1Rest(_) => Policy::OFF,
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        let early_ms = self.stage.dialogue().map_or(0, Dialogue::early_ms);
+        Pace { policy: self.policy(), early_ms }
     }
 
     /// Whether the connection ended with a verdict, a violation or a BYE.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
-        self.liveness.is_dead()
+        self.clocks.is_dead()
     }
 }
 

@@ -96,9 +96,9 @@ mod violation;
 pub mod wheel;
 
 pub use backoff::Backoff;
-pub use boxed::Boxed;
+pub use boxed::{Boxed, Shared};
 pub use connection::{
-    Connection, Event, FrameLimits, LinkState, Pad, Protocol, Settings, Transmit,
+    Connection, Event, FrameLimits, LinkState, Pad, Protocol, Settings, Template, Transmit,
 };
 pub use liveness::{Cause, Liveness, Verdict};
 pub use pause::{MIN_PAUSE, Pause, PauseWatch};

@@ -1,16 +1,15 @@
 //! The state machine that decides when the peer is dead and when a beat is due.
 
+mod clocks;
+
 use core::fmt;
 use core::time::Duration;
 
+pub(crate) use self::clocks::{Clocks, Pace};
 use crate::order::{Found, Outbound, ReadFirst};
 use crate::pause::Pause;
-use crate::policy::{Bound, Millis, Policy};
+use crate::policy::{Bound, Policy};
 use crate::time::Instant;
-
-/// A silence is restarted at most this often after pauses of this process, so that even a host that
-/// is paused all the time declares a dead peer dead after `(MAX_GRACES + 1) × timeout` awake.
-const MAX_GRACES: u8 = 3;
 
 /// Heartbeat and timeout of one peer: says when a beat is due and when the peer is dead.
 ///
@@ -19,51 +18,24 @@ const MAX_GRACES: u8 = 3;
 #[derive(Clone, Copy, Debug)]
 pub struct Liveness {
     policy: Policy,
-    last_heard: Instant,
-    /// When the timeout began to count: at the last byte, or at the end of our last pause after it.
-    judged_from: Instant,
-    /// When anything was sent.
-    last_sent: Instant,
-    /// When a beat was sent, which is what a peer answers if it answers anything.
-    last_beat: Instant,
-    /// How long before it is due the next beat is sent, so that ends which started together do not
-    /// stay in step.
-    early_ms: u32,
-    /// How often this silence was restarted after a pause of ours.
-    graces: u8,
-    beat_due: bool,
-    /// The connection has ended, by this verdict or for another reason. Nothing follows.
-    is_dead: bool,
+    clocks: Clocks,
 }
 
 impl Liveness {
     /// Starts at `now`: the first silence and the first beat interval begin here.
     #[must_use]
     pub const fn new(policy: Policy, now: Instant) -> Self {
-        Self {
-            policy,
-            last_heard: now,
-            judged_from: now,
-            last_sent: now,
-            last_beat: now,
-            early_ms: 0,
-            graces: 0,
-            beat_due: false,
-            is_dead: false,
-        }
+        Self { policy, clocks: Clocks::new(now) }
+    }
+
+    const fn pace(&self) -> Pace {
+        Pace { policy: self.policy, early_ms: 0 }
     }
 
     /// At least one byte from the peer arrived at `at`, which may lie in the past. Whether it is
     /// part of a whole frame does not matter.
     pub fn handle_heard(&mut self, at: Instant) {
-        if at <= self.last_heard {
-            return;
-        }
-        self.last_heard = at;
-        if at >= self.judged_from {
-            self.judged_from = at;
-            self.graces = 0;
-        }
+        self.clocks.handle_heard(at);
     }
 
     /// Something other than a beat was sent to the peer at `at`. It replaces a beat if the policy
@@ -71,30 +43,24 @@ impl Liveness {
     /// does not: a peer that only answers, answers beats, and the peer of an end without a timeout
     /// may count only beats.
     pub fn handle_sent(&mut self, at: Instant) {
-        self.last_sent = self.last_sent.max(at);
-        self.beat_due &= self.beat_due_at().is_some_and(|due_at| due_at <= at);
+        self.clocks.handle_sent(&self.policy, at);
     }
 
     /// A beat was sent to the peer at `at`, so none is due for a while.
     pub fn handle_beat_sent(&mut self, at: Instant) {
-        self.last_sent = self.last_sent.max(at);
-        self.last_beat = self.last_beat.max(at);
-        self.beat_due = false;
+        self.clocks.handle_beat_sent(at);
     }
 
     /// This process was paused. A peer that has not been heard since gets a full timeout from
     /// `resumed_at`, three times in one silence at most. Repeated calls with the same pause do
     /// nothing.
     pub fn handle_pause(&mut self, pause: Pause) {
-        if pause.resumed_at > self.judged_from && self.graces < MAX_GRACES {
-            self.judged_from = pause.resumed_at;
-            self.graces += 1;
-        }
+        self.clocks.handle_pause(pause);
     }
 
     /// Makes a beat due at once, whether or not the policy has a beat interval.
     pub const fn beat_now(&mut self) {
-        self.beat_due = true;
+        self.clocks.beat_now();
     }
 
     /// Whether a beat should be sent. Stays true until
@@ -102,42 +68,14 @@ impl Liveness {
     /// [sent](Self::handle_sent), or until the verdict.
     #[must_use]
     pub const fn beat_due(&self) -> bool {
-        self.beat_due && !self.is_dead
+        self.clocks.beat_due()
     }
 
     /// When to [`poll`](Self::poll) next, if nothing comes; `None` if there is no deadline. Only
     /// sending a due beat, or what replaces it, can make this earlier.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.verdict_at(), self.beat_at()) {
-            (Some(verdict), Some(beat)) => Some(verdict.min(beat)),
-            (verdict, beat) => verdict.or(beat),
-        }
-    }
-
-    /// The verdict, if it is due.
-    pub(crate) fn verdict(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
-        let deadline = self.verdict_at().filter(|&deadline| now >= deadline)?;
-        let late = now.saturating_since(deadline);
-        let granted = self.judged_from.saturating_since(self.last_heard);
-        self.is_dead = true;
-        Some(Verdict {
-            cause: Cause::Silence,
-            silence: now.saturating_since(self.last_heard),
-            bound: self.policy.bound(tick),
-            paused: granted.saturating_add(Verdict::beyond(late, tick)),
-            late,
-        })
-    }
-
-    /// Makes a beat due if the time for it has come.
-    pub(crate) fn handle_beat_time(&mut self, now: Instant) {
-        self.beat_due |= self.is_beat_time(now);
-    }
-
-    /// Whether it is time for a beat that has not been made due yet.
-    pub(crate) fn is_beat_time(&self, now: Instant) -> bool {
-        self.beat_at().is_some_and(|deadline| now >= deadline)
+        self.clocks.poll_timeout(&self.pace())
     }
 
     /// Time passed, and a beat may be due. Early and repeated calls do nothing.
@@ -146,10 +84,10 @@ impl Liveness {
     /// call [`handle_heard`](Self::handle_heard), because bytes that have arrived outrank a
     /// deadline.
     pub fn poll(&mut self, now: Instant) -> Option<ReadFirst> {
-        if self.verdict_at().is_some_and(|deadline| now >= deadline) {
+        if self.clocks.verdict_at(&self.policy).is_some_and(|deadline| now >= deadline) {
             return Some(ReadFirst { now, outbound: Outbound::Clear });
         }
-        self.handle_beat_time(now);
+        self.clocks.handle_beat_time(&self.pace(), now);
         None
     }
 
@@ -173,69 +111,20 @@ impl Liveness {
         }
         match found {
             Found::More | Found::Unread(_) => None,
-            Found::All | Found::NoRoom(_) => self.verdict(now, tick),
+            Found::All | Found::NoRoom(_) => self.clocks.verdict(&self.policy, now, tick),
         }
     }
 
     /// When the last byte from the peer arrived, or the start if none did.
     #[must_use]
     pub const fn last_heard(&self) -> Instant {
-        self.last_heard
-    }
-
-    /// Replaces the policy: timeout and interval change from now on.
-    pub(crate) fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
-    }
-
-    /// Draws how early the next beat is sent, from random bits: up to a quarter of the interval.
-    pub(crate) fn draw_early(&mut self, bits: u64) {
-        let quarter_ms = self.policy.interval.map_or(0, Millis::get) / 4;
-        let early_ms = ((u64::from(quarter_ms) + 1) * (bits >> 32)) >> 32;
-        self.early_ms = u32::try_from(early_ms).unwrap_or(quarter_ms);
-    }
-
-    /// Ends it for another reason than silence.
-    pub(crate) const fn end(&mut self) {
-        self.is_dead = true;
-    }
-
-    /// When the due or next beat is due by the policy. It only moves later.
-    pub(crate) fn beat_due_at(&self) -> Option<Instant> {
-        let interval = self.policy.interval?;
-        let since = match self.policy.timeout {
-            // The peer may only answer beats, so other traffic is not enough.
-            Some(_) => self.last_sent.min(self.last_beat.max(self.last_heard)),
-            // Only the peer has a timeout, and the tutorial's server counts only beats.
-            None => self.last_beat,
-        };
-        Some(since.plus_millis(interval.get()))
+        self.clocks.last_heard()
     }
 
     /// The policy in force.
     #[must_use]
     pub const fn policy(&self) -> Policy {
         self.policy
-    }
-
-    /// Whether the peer was declared dead, or the connection ended otherwise.
-    pub(crate) const fn is_dead(&self) -> bool {
-        self.is_dead
-    }
-
-    /// When the verdict is due, if nothing more comes from the peer.
-    pub(crate) fn verdict_at(&self) -> Option<Instant> {
-        if self.is_dead {
-            return None;
-        }
-        self.policy.timeout.map(|timeout| self.judged_from.plus_millis(timeout.get()))
-    }
-
-    fn beat_at(&self) -> Option<Instant> {
-        if self.is_dead || self.beat_due {
-            return None;
-        }
-        Some(self.beat_due_at()?.minus_millis(self.early_ms))
     }
 }
 

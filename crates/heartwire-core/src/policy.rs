@@ -105,6 +105,9 @@ impl Policy {
         Some(Bound { earliest: earliest.saturating_sub(peer_interval), latest })
     }
 
+    /// No beats, and no timeout.
+    pub(crate) const OFF: Self = Self::agreed(None, None, None);
+
     /// The policy of one end of a contract, which was checked when the ends agreed.
     pub(crate) const fn agreed(
         interval: Option<Millis>,

@@ -79,6 +79,23 @@ impl Instant {
     }
 }
 
+/// An [`Instant`] in two halves, which fits where a number of 64 bits would leave a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Halves([u32; 2]);
+
+impl From<Instant> for Halves {
+    fn from(Instant(nanos): Instant) -> Self {
+        let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
+        Self([half(nanos), half(nanos >> 32)])
+    }
+}
+
+impl From<Halves> for Instant {
+    fn from(Halves([low, high]): Halves) -> Self {
+        Self(u64::from(high) << 32 | u64::from(low))
+    }
+}
+
 /// A duration in nanoseconds, or `u64::MAX`, which is 584 years, if it is longer.
 ///
 /// (Here and below without the 128 bits of `Duration`'s own methods, which a small processor

@@ -105,12 +105,18 @@ impl Wheel {
     /// at the origin of its driver's clock.
     #[must_use]
     pub fn new(tick: Duration) -> Self {
+        Self::with_capacity(tick, 0)
+    }
+
+    /// The same, with room for the keys below `keys`.
+    #[must_use]
+    pub fn with_capacity(tick: Duration, keys: usize) -> Self {
         Self {
             tick_nanos: nanos(tick).max(MIN_TICK_NANOS),
             elapsed: 0,
             occupied: [0; 6],
             headers: [[NONE; 64]; 6],
-            entries: Vec::new(),
+            entries: Vec::with_capacity(keys),
         }
     }
 

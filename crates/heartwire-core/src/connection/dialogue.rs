@@ -6,11 +6,13 @@ use super::budget::Budget;
 use super::stage::{Kept, Reading};
 use super::transmit::Pad;
 use crate::arrival;
+use crate::boxed::Shared;
 use crate::frame;
+use crate::liveness::Clocks;
 use crate::mix::mix;
 use crate::policy::{Millis, Policy, Side};
 use crate::resume::Ledger;
-use crate::time::Instant;
+use crate::time::{Halves, Instant, micros};
 use crate::v1::{Beat, Contract, Direction, Health};
 use crate::violation::Violation;
 
@@ -56,38 +58,44 @@ pub struct LinkState {
 /// Arrival time of the bytes that are being handled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrived {
-    /// The first of them arrived no earlier than this.
-    unread_since: Instant,
     /// When the last of them arrived, as precisely as is known.
-    about: Instant,
+    about: Halves,
+    /// By how many nanoseconds the others arrived before that, if they all came within
+    /// [`arrival::MAX_SPAN`]; else [`u32::MAX`].
+    others_before: u32,
 }
 
 impl Arrived {
-    pub(super) const fn at(at: Instant) -> Self {
-        Self { unread_since: at, about: at }
+    pub(super) fn at(at: Instant) -> Self {
+        Self { about: at.into(), others_before: 0 }
     }
 
     /// Nothing had been read since `unread_since`; the last byte arrived between `earliest` and
     /// `latest`.
     pub(super) fn between(unread_since: Instant, earliest: Instant, latest: Instant) -> Self {
         let about = earliest.saturating_add(latest.saturating_since(earliest) / 2);
-        Self { unread_since, about }
+        let span = latest.saturating_since(unread_since);
+        let others_at = unread_since.saturating_add(span / 2);
+        let others_before = if span <= arrival::MAX_SPAN {
+            u32::try_from(about.nanos_since(others_at)).unwrap_or(u32::MAX)
+        } else {
+            u32::MAX
+        };
+        Self { about: about.into(), others_before }
     }
 
     /// When the last byte arrived, as precisely as is known.
-    pub(super) const fn about(self) -> Instant {
-        self.about
+    pub(super) fn about(self) -> Instant {
+        self.about.into()
     }
 
-    /// When a frame arrived, if the last byte arrived by `latest`; `None` if that is not known
-    /// precisely enough to measure a round trip. Bytes may have waited in the kernel: only the
-    /// arrival of the last one is known.
-    fn of_frame(self, latest: Instant, is_last: bool) -> Option<Instant> {
-        let span = latest.saturating_since(self.unread_since);
-        match is_last {
-            true => Some(self.about),
-            false if span <= arrival::MAX_SPAN => Some(self.unread_since.saturating_add(span / 2)),
-            false => None,
+    /// When a frame arrived; `None` if that is not known precisely enough to measure a round trip.
+    /// Bytes may have waited in the kernel: only the arrival of the last one is known.
+    fn of_frame(self, is_last: bool) -> Option<Instant> {
+        match self.others_before {
+            _ if is_last => Some(self.about()),
+            u32::MAX => None,
+            before => Some(self.about().saturating_sub(Duration::from_nanos(before.into()))),
         }
     }
 }
@@ -106,26 +114,52 @@ struct LastSent {
     health: Health,
 }
 
-/// A v1 connection, from the handshake on.
+/// A round trip in microseconds, which is as precise as beats tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rtt(u32);
+
+impl Rtt {
+    const UNKNOWN: Self = Self(u32::MAX);
+    /// Too short to be measured.
+    const SHORT: Self = Self(0);
+
+    fn of(rtt: Duration) -> Self {
+        let whole = micros(rtt.saturating_add(Duration::from_nanos(999)));
+        Self(whole.min(u32::MAX - 1))
+    }
+
+    fn is_short(self) -> bool {
+        self.known().is_some_and(|rtt| rtt < arrival::MAX_SPAN)
+    }
+
+    fn known(self) -> Option<Duration> {
+        (self != Self::UNKNOWN).then(|| Duration::from_micros(self.0.into()))
+    }
+}
+
+/// A v1 connection, from the handshake on. 136 bytes, because a server keeps one for each.
 #[derive(Clone, Debug)]
 pub(super) struct Dialogue {
     side: Side,
-    contract: Contract,
+    contract: Shared<Contract>,
+    /// Our interval, and the peer's by its last promise, which replace those of the contract.
+    interval: Option<Millis>,
+    peer_interval: Option<Millis>,
     pub(super) reading: Reading,
     arrived: Arrived,
     started: Instant,
-    /// From the session's id, which both ends know. It makes this connection's draws its own.
-    seed: u32,
-    /// Of our last beat.
-    nonce: u64,
+    /// Drawn with our last beat: how early the next one is sent. At the start it comes from the
+    /// session's id, which makes this connection's draws its own.
+    drawn: u32,
+    /// We have sent a beat.
+    has_sent: bool,
     told: LastSent,
     /// The promise of our last beat that was written, which is in force.
     promised_ms: u32,
     /// The health that our next beat reports.
     health: Health,
     heard: Heard,
-    /// 0 if it is too short to be measured.
-    rtt: Option<Duration>,
+    rtt: Rtt,
     /// By the peer's last beat that was handed over.
     said: Said,
     /// More of the peer has been read than was handed over: the application is slow.
@@ -146,20 +180,23 @@ impl Dialogue {
     /// the bytes with it, `health` this end's own.
     pub(super) fn new(
         side: Side,
-        (session, contract): (u64, Contract),
+        (session, contract): (u64, Shared<Contract>),
         health: Health,
         arrived: Arrived,
         now: Instant,
     ) -> Self {
-        let promise_ms = contract.policy(side).interval.map_or(0, Millis::get);
+        let Policy { interval, peer_interval, .. } = contract.policy(side);
+        let promise_ms = interval.map_or(0, Millis::get);
         Self {
             side,
             contract,
+            interval,
+            peer_interval,
             reading: Reading::Between,
             arrived,
             started: now,
-            seed: u32::try_from(mix(session) >> 32).unwrap_or_default(),
-            nonce: 0,
+            drawn: u32::try_from(mix(session) >> 32).unwrap_or_default(),
+            has_sent: false,
             told: LastSent {
                 // The first beat of a client is news, so that it wakes its server, which measures
                 // the round trip with it.
@@ -169,7 +206,7 @@ impl Dialogue {
             promised_ms: promise_ms,
             health,
             heard: Heard { nonce: 0, at: now },
-            rtt: None,
+            rtt: Rtt::UNKNOWN,
             said: Said::default(),
             is_held_back: false,
             max_frame: frame::MAX_FRAME,
@@ -181,8 +218,8 @@ impl Dialogue {
     }
 
     /// Sets a round trip that is known from the handshake.
-    pub(super) const fn with_rtt(mut self, rtt: Option<Duration>) -> Self {
-        self.rtt = rtt;
+    pub(super) fn with_rtt(mut self, rtt: Option<Duration>) -> Self {
+        self.rtt = rtt.map_or(Rtt::UNKNOWN, Rtt::of);
         self
     }
 
@@ -201,54 +238,75 @@ impl Dialogue {
         self.ledger.as_deref().is_some_and(Ledger::ack_due)
     }
 
-    pub(super) const fn contract(&self) -> &Contract {
+    pub(super) fn contract(&self) -> &Contract {
         &self.contract
     }
 
-    /// The policy at the start.
+    /// The policy in force: that of the contract, with what was promised since.
     pub(super) fn policy(&self) -> Policy {
-        self.contract.policy(self.side)
+        let inward = self.inward();
+        let timeout = match self.peer_interval {
+            Some(promise) => inward.timeout_after(promise),
+            None => inward.timeout,
+        };
+        Policy::agreed(self.interval, timeout, self.peer_interval)
     }
 
-    const fn inward(&self) -> Direction {
+    fn inward(&self) -> Direction {
         self.contract.directions(self.side).0
     }
 
-    const fn outward(&self) -> Direction {
+    fn outward(&self) -> Direction {
         self.contract.directions(self.side).1
     }
 
-    /// The next beat, under `policy`, which became due at `due_at`; and whether it reports a change
-    /// to the peer.
+    /// The nonce of our last beat: when it was sent. 0 before the first.
+    fn nonce(&self, clocks: &Clocks) -> u64 {
+        if !self.has_sent {
+            return 0;
+        }
+        clocks.last_beat().nanos_since(self.started).saturating_add(1)
+    }
+
+    /// How many milliseconds before it is due the next beat is sent: up to a quarter of the
+    /// interval. The first is not.
+    pub(super) fn early_ms(&self) -> u32 {
+        if !self.has_sent {
+            return 0;
+        }
+        let quarter_ms = self.interval.map_or(0, Millis::get) / 4;
+        let early_ms = ((u64::from(quarter_ms) + 1) * u64::from(self.drawn)) >> 32;
+        u32::try_from(early_ms).unwrap_or(quarter_ms)
+    }
+
+    /// The beat that counts as sent now, and became due at `due_at`; and whether it reports a
+    /// change to the peer. Draws how early the next one is sent.
     pub(super) fn beat(
         &mut self,
-        policy: &Policy,
-        last_heard: Instant,
+        clocks: &Clocks,
         due_at: Option<Instant>,
         now: Instant,
     ) -> (Beat, bool) {
-        self.nonce = now.nanos_since(self.started).saturating_add(1).max(self.nonce);
+        self.has_sent = true;
+        let nonce = self.nonce(clocks);
+        // Two connections that began at the same time may have the same nonces.
+        let drawn = mix(nonce ^ (u64::from(self.drawn) << 32));
+        self.drawn = u32::try_from(drawn >> 32).unwrap_or_default();
         let late_ms = due_at.map_or(0, |due_at| now.millis_since(due_at));
-        let promise_ms = policy.interval.map_or(0, Millis::get);
+        let promise_ms = self.interval.map_or(0, Millis::get);
         let tells = LastSent { promise_ms, health: self.health };
         let is_news = tells != core::mem::replace(&mut self.told, tells);
         let beat = Beat {
-            nonce: self.nonce,
+            nonce,
             echo: self.heard.nonce,
             held_us: now.micros_since(self.heard.at),
-            silence_ms: now.millis_since(last_heard),
+            silence_ms: now.millis_since(clocks.last_heard()),
             promise_ms: tells.promise_ms,
             late_ms: u16::try_from(late_ms).unwrap_or(u16::MAX),
             health: tells.health,
             too_fast: self.budget.credit() < 0,
         };
         (beat, is_news)
-    }
-
-    /// Random bits that belong to this beat. They differ between connections that began at the same
-    /// time, whose beats may have the same nonces.
-    pub(super) fn draw(&self, beat: &Beat) -> u64 {
-        mix(beat.nonce ^ (u64::from(self.seed) << 32))
     }
 
     /// A beat of ours was written at `at`: its promise is in force from now on.
@@ -272,32 +330,31 @@ impl Dialogue {
     }
 
     /// When the last byte that was read arrived, as precisely as is known.
-    pub(super) const fn last_read(&self) -> Instant {
+    pub(super) fn last_read(&self) -> Instant {
         self.arrived.about()
     }
 
-    /// A beat came; `is_last` if no bytes followed it in this read, whose last byte arrived by
-    /// `latest`. Returns the new policy if it changed.
+    /// A beat came; `is_last` if no bytes followed it in this read. Returns a promise that is news.
     pub(super) fn handle_beat(
         &mut self,
         beat: &Beat,
-        policy: &Policy,
-        (latest, is_last): (Instant, bool),
+        clocks: &Clocks,
+        is_last: bool,
         now: Instant,
-    ) -> Result<Option<Policy>, Violation> {
-        if beat.echo > self.nonce {
+    ) -> Result<Option<Millis>, Violation> {
+        if beat.echo > self.nonce(clocks) {
             return Err(Violation::UnknownNonce);
         }
-        self.charge(policy, now)?;
-        if let Some(arrived_at) = self.arrived.of_frame(latest, is_last) {
+        self.charge(now)?;
+        if let Some(arrived_at) = self.arrived.of_frame(is_last) {
             self.measure(beat, arrived_at);
         }
         // Of beats that are read together only the last one's arrival is known: earlier ones are
         // older than they seem, so this time never goes back.
-        let heard_by_peer_at = latest.minus_millis(beat.silence_ms);
+        let heard_by_peer_at = clocks.last_heard().minus_millis(beat.silence_ms);
         self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
         self.said = Said::by(beat);
-        self.promised(Millis::new(beat.promise_ms), policy)
+        self.handle_promise(Millis::new(beat.promise_ms))
     }
 
     fn measure(&mut self, beat: &Beat, arrived_at: Instant) {
@@ -313,20 +370,16 @@ impl Dialogue {
         // A server that lets beats wait in its kernel knows their arrival only roughly, except for
         // a client's first one, which wakes it.
         let is_rough =
-            self.contract.wake_bytes > 1 && (self.side == Side::Client || self.rtt.is_some());
-        let is_short = |rtt: &Duration| *rtt < arrival::MAX_SPAN;
-        self.rtt = if is_rough && is_short(&rtt) {
-            Some(self.rtt.filter(is_short).unwrap_or_default())
-        } else {
-            Some(rtt)
+            self.contract.wake_bytes > 1 && (self.side == Side::Client || self.rtt != Rtt::UNKNOWN);
+        let rtt = Rtt::of(rtt);
+        self.rtt = match is_rough && rtt.is_short() {
+            true if self.rtt.is_short() => self.rtt,
+            true => Rtt::SHORT,
+            false => rtt,
         };
     }
 
-    fn promised(
-        &self,
-        promise: Option<Millis>,
-        policy: &Policy,
-    ) -> Result<Option<Policy>, Violation> {
+    fn handle_promise(&mut self, promise: Option<Millis>) -> Result<Option<Millis>, Violation> {
         let Some(promise) = promise else { return Ok(None) };
         let from_peer = self.inward();
         let max = from_peer.longest_promise();
@@ -336,22 +389,20 @@ impl Dialogue {
         }
         let min_interval = self.contract.min_interval;
         let promise = promise.max(min_interval.min(from_peer.interval.unwrap_or(min_interval)));
-        if policy.peer_interval == Some(promise) {
-            return Ok(None);
-        }
-        Ok(Some(Policy::agreed(policy.interval, from_peer.timeout_after(promise), Some(promise))))
+        let is_news = self.peer_interval.replace(promise) != Some(promise);
+        Ok(is_news.then_some(promise))
     }
 
     /// Charges one beat to the peer's budget.
-    fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
-        let agreed = self.inward().interval.into_iter().chain(policy.peer_interval).min();
+    fn charge(&mut self, now: Instant) -> Result<(), Violation> {
+        let agreed = self.inward().interval.into_iter().chain(self.peer_interval).min();
         // Without an agreed interval, the server's minimum interval is the limit.
         let interval = agreed.unwrap_or(self.contract.min_interval);
         if self.budget.charge(interval, now) { Ok(()) } else { Err(Violation::TooFast) }
     }
 
     /// Whether the peer must be told at once that it is too fast.
-    pub(super) const fn has_just_become_too_fast(&self) -> bool {
+    pub(super) fn has_just_become_too_fast(&self) -> bool {
         self.budget.credit() == -1
     }
 
@@ -370,14 +421,14 @@ impl Dialogue {
     /// that, and they may be late by up to our own timeout. `None` until one reports a silence as
     /// long as the peer's timeout, because beats may be held up behind the peer's data; and while
     /// the last ones wait behind data that the application has no room for.
-    pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
+    pub(super) fn unheard_at(&self) -> Option<Instant> {
         let theirs = self.timeout_of_peer()?.get();
-        self.unheard_by(policy).filter(|_| self.said.silence_ms >= theirs && !self.is_held_back)
+        self.unheard_by().filter(|_| self.said.silence_ms >= theirs && !self.is_held_back)
     }
 
     /// The same if beats that were not read say that the peer does not hear us.
-    pub(super) fn unheard_by(&self, policy: &Policy) -> Option<Instant> {
-        let (theirs, ours) = (self.timeout_of_peer()?.get(), policy.timeout?.get());
+    pub(super) fn unheard_by(&self) -> Option<Instant> {
+        let (theirs, ours) = (self.timeout_of_peer()?.get(), self.policy().timeout?.get());
         Some(self.heard_by_peer_at.plus_millis(theirs).plus_millis(ours))
     }
 
@@ -388,12 +439,13 @@ impl Dialogue {
         to_peer.timeout_after(Millis::new(self.promised_ms).or(to_peer.interval)?)
     }
 
-    /// Changes our interval, as far as the contract allows. Returns the new policy.
-    pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
+    /// Changes our interval, as far as the contract allows. Returns whether it is another one now;
+    /// `None` if we send no beats.
+    pub(super) fn promise(&mut self, interval: Duration) -> Option<bool> {
         let to_peer = self.outward();
         let least = self.contract.min_interval.min(to_peer.interval?);
         let interval = Millis::clamp(interval).min(to_peer.longest_promise()).max(least);
-        Some(Policy::agreed(Some(interval), policy.timeout, policy.peer_interval))
+        Some(self.interval.replace(interval) != Some(interval))
     }
 
     /// Returns whether the peer must be told.
@@ -404,8 +456,8 @@ impl Dialogue {
 
     pub(super) fn link_state(&self, now: Instant) -> LinkState {
         LinkState {
-            rtt: self.rtt.filter(|rtt| !rtt.is_zero()),
-            rtt_below: self.rtt.filter(Duration::is_zero).map(|_| arrival::MAX_SPAN),
+            rtt: self.rtt.known().filter(|rtt| !rtt.is_zero()),
+            rtt_below: (self.rtt == Rtt::SHORT).then_some(arrival::MAX_SPAN),
             unheard: now.saturating_since(self.heard_by_peer_at),
             peer_late: Duration::from_millis(u64::from(self.said.late_ms)),
             peer_health: self.said.health,

@@ -38,7 +38,7 @@ impl Connection {
         match found {
             Found::NoRoom(at) => self.handle_backpressure(at),
             // Only the silence: what the bytes say is known when they are read.
-            Found::Unread(at) => self.liveness.handle_heard(at),
+            Found::Unread(at) => self.clocks.handle_heard(at),
             Found::All | Found::More => {}
         }
         if let Some(pause) = pause {
@@ -62,16 +62,14 @@ impl Connection {
     /// Whether a beat of v1 is to be written now, which tells the peer how long it has been silent.
     /// Bytes in the socket may make that shorter.
     fn tells_silence(&self, now: Instant, outbound: Outbound) -> bool {
-        let is_due =
-            (self.beat_due() && outbound != Outbound::Blocked) || self.liveness.is_beat_time(now);
-        is_due
-            && self.stage.dialogue().is_some()
-            && now.millis_since(self.liveness.last_heard()) > 0
+        let is_due = (self.beat_due() && outbound != Outbound::Blocked)
+            || self.clocks.is_beat_time(&self.pace(), now);
+        is_due && self.stage.dialogue().is_some() && now.millis_since(self.clocks.last_heard()) > 0
     }
 
     /// The beats and answers that are due and can be written; then sleep.
     fn write(&mut self, now: Instant, outbound: Outbound) -> Next {
-        self.liveness.handle_beat_time(now);
+        self.clocks.handle_beat_time(&self.pace(), now);
         if outbound != Outbound::Clear {
             self.handle_sent(now);
         }
@@ -97,13 +95,14 @@ impl Connection {
         if self.has_ended() {
             return None;
         }
-        let is_slow = self.stage.deadline(&self.limits).is_some_and(|deadline| now >= deadline);
+        let is_slow =
+            self.stage.deadline(&self.rules.limits).is_some_and(|deadline| now >= deadline);
         if let Some(violation) = self.stage.too_slow(now).filter(|_| is_slow) {
-            self.liveness.end();
+            self.clocks.end();
             return Some(Over::Broken(violation));
         }
-        let tick = Duration::from_millis(u64::from(self.tick_ms));
-        let verdict = self.liveness.verdict(now, tick);
+        let tick = Duration::from_millis(u64::from(self.rules.tick_ms));
+        let verdict = self.clocks.verdict(&self.policy(), now, tick);
         verdict.or_else(|| self.call_unheard(now, tick)).map(Over::Dead)
     }
 
@@ -115,7 +114,7 @@ impl Connection {
     /// On v1 it changes nothing: data does not carry what beats do, so it does not replace them.
     pub fn handle_sent(&mut self, at: Instant) {
         if self.stage.dialogue().is_none() {
-            self.liveness.handle_sent(at);
+            self.clocks.handle_sent(&self.policy(), at);
         }
     }
 
@@ -131,7 +130,7 @@ impl Connection {
     /// This process was paused, and may not have heard what the peer sent. The silence restarts
     /// (three times at most), and so does the frame timeout.
     pub(super) fn handle_pause(&mut self, pause: Pause) {
-        self.liveness.handle_pause(pause);
+        self.clocks.handle_pause(pause);
         self.stage.restart(pause.resumed_at);
         if let Some(dialogue) = self.stage.dialogue_mut() {
             dialogue.handle_pause(pause.resumed_at);
@@ -141,7 +140,7 @@ impl Connection {
     /// Bytes of the peer wait that this end has no room for, because its application is slow.
     /// Backpressure is not death: they count as life, and the frame timeout restarts.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
-        self.liveness.handle_heard(now);
+        self.clocks.handle_heard(now);
         self.stage.restart(now);
         if let Some(dialogue) = self.stage.dialogue_mut() {
             // Its newer beats are among those bytes.
@@ -164,38 +163,41 @@ impl Connection {
         if self.has_ended() {
             return None;
         }
-        [self.liveness.poll_timeout(), self.stage.deadline(&self.limits), self.unheard_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.clocks.poll_timeout(&self.pace()),
+            self.stage.deadline(&self.rules.limits),
+            self.unheard_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// When the verdict is due, if nothing more comes from the peer.
     #[must_use]
     #[doc(hidden)]
     pub fn verdict_at(&self) -> Option<Instant> {
-        self.liveness.verdict_at().into_iter().chain(self.unheard_at()).min()
+        self.clocks.verdict_at(&self.policy()).into_iter().chain(self.unheard_at()).min()
     }
 
     fn unheard_at(&self) -> Option<Instant> {
-        self.stage.dialogue()?.unheard_at(&self.liveness.policy())
+        self.stage.dialogue()?.unheard_at()
     }
 
     /// Whether an unread beat of the peer may say that it does not hear this end, so that the
     /// verdict is due before this end looks again.
     fn has_to_read_before_next_beat(&self, now: Instant) -> bool {
-        let policy = self.liveness.policy();
-        let next = now.plus_millis(policy.interval.map_or(0, Millis::get));
+        let next = now.plus_millis(self.policy().interval.map_or(0, Millis::get));
         let dialogue = self.stage.dialogue();
-        dialogue.and_then(|dialogue| dialogue.unheard_by(&policy)).is_some_and(|at| next >= at)
+        dialogue.and_then(Dialogue::unheard_by).is_some_and(|at| next >= at)
     }
 
     /// Whether a verdict is due, as far as is known before a read.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         !self.has_ended()
-            && (passed(self.liveness.verdict_at())
-                || passed(self.stage.deadline(&self.limits))
+            && (passed(self.clocks.verdict_at(&self.policy()))
+                || passed(self.stage.deadline(&self.rules.limits))
                 || passed(self.unheard_at()))
     }
 
@@ -205,7 +207,7 @@ impl Connection {
         let deadline = self.unheard_at().filter(|&deadline| now >= deadline)?;
         let heard_at = dialogue.heard_by_peer_at();
         let timeout = deadline.saturating_since(heard_at);
-        self.liveness.end();
+        self.clocks.end();
         let late = now.saturating_since(deadline);
         Some(Verdict {
             cause: Cause::Unheard,
@@ -220,12 +222,12 @@ impl Connection {
     /// Does nothing on an end that echoes: if the other end echoed too, they would answer each
     /// other forever.
     pub fn beat_now(&mut self) {
-        if self.liveness.policy().echo() {
+        if self.policy().echo() {
             return;
         }
         match self.stage {
             Stage::V0 { .. } | Stage::V1(_) | Stage::Opening { v0: true, .. } => {
-                self.liveness.beat_now();
+                self.clocks.beat_now();
             }
             Stage::Raw
             | Stage::Opening { v0: false, .. }
@@ -245,7 +247,7 @@ impl Connection {
     }
 
     fn beat_due(&self) -> bool {
-        self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
+        self.clocks.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 
     fn ack_due(&self) -> bool {
@@ -254,17 +256,15 @@ impl Connection {
 
     /// A beat, which counts as sent. Its promise is in force if nothing is in front of it.
     fn beat(&mut self, now: Instant, outbound: Outbound) -> Transmit {
-        let due_at = self.liveness.beat_due_at();
-        self.liveness.handle_beat_sent(now);
-        let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());
+        let due_at = self.clocks.beat_due_at(&self.policy());
+        self.clocks.handle_beat_sent(now);
         let Some(dialogue) = self.stage.dialogue_mut() else {
             return Transmit::header(frame::BEAT);
         };
-        let (beat, is_news) = dialogue.beat(&policy, last_heard, due_at, now);
+        let (beat, is_news) = dialogue.beat(&self.clocks, due_at, now);
         if outbound == Outbound::Clear {
             dialogue.handle_written(&beat, now);
         }
-        self.liveness.draw_early(dialogue.draw(&beat));
         let taken = dialogue.ledger.as_deref_mut().map(Ledger::tell);
         Transmit::beat(&beat, taken, is_news)
     }

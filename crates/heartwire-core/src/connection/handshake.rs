@@ -50,7 +50,7 @@ impl Resume {
 }
 
 impl Awaiting {
-    pub(super) const fn new(offer: Offer, resume: Resume, now: Instant) -> Self {
+    pub(super) fn new(offer: Offer, resume: Resume, now: Instant) -> Self {
         let (arrived, health) = (Arrived::at(now), Health::Ok);
         Self { since: now, said_at: now, arrived, health, offer, resume }
     }

@@ -6,7 +6,7 @@ use super::{Connection, Event};
 use crate::boxed::Boxed;
 use crate::codec::Header;
 use crate::frame::{self, Kind};
-use crate::policy::{Policy, Side};
+use crate::policy::Side;
 use crate::resume::Position;
 use crate::time::Instant;
 use crate::v1::{self, Bye, Hello, Welcome};
@@ -31,7 +31,7 @@ impl Connection {
     /// trips are measured to the midpoint.
     pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
         let unread_since = self.last_read();
-        self.liveness.handle_heard(latest);
+        self.clocks.handle_heard(latest);
         let arrived = || Arrived::between(unread_since, earliest, latest);
         if let Stage::Awaiting(awaiting) = &mut self.stage {
             awaiting.arrived = arrived();
@@ -81,7 +81,7 @@ impl Connection {
             if let Stage::Deciding { .. } = self.stage {
                 return Ok(None);
             }
-            let taken = self.take_frame(now, bytes).inspect_err(|_| self.liveness.end())?;
+            let taken = self.take_frame(now, bytes).inspect_err(|_| self.clocks.end())?;
             match taken {
                 Taken::Event(event) => return Ok(Some(event)),
                 Taken::Nothing => {}
@@ -99,7 +99,7 @@ impl Connection {
             self.handle_partial(now, None);
             return Ok(Taken::Partial);
         };
-        let header = self.stage.admit(*header, self.limits.max_frame)?;
+        let header = self.stage.admit(*header, self.rules.limits.max_frame)?;
         let len = usize::try_from(header.body_len).unwrap_or(usize::MAX);
         let Some((body, rest)) = rest.split_at_checked(len) else {
             self.handle_partial(now, Some(header));
@@ -152,7 +152,7 @@ impl Connection {
             Kind::Hello => self.handle_hello(now, body)?,
             Kind::Welcome => self.handle_welcome(now, body)?,
             Kind::Bye => {
-                self.liveness.end();
+                self.clocks.end();
                 let bye = Bye::decode(body)?;
                 if let Some((ledger, taken)) = self.ledger_mut().zip(bye.taken) {
                     ledger.handle_told(taken)?;
@@ -203,20 +203,17 @@ impl Connection {
         self.handle_whole();
         self.handle_told(body.get(v1::BEAT_LEN..).unwrap_or_default())?;
         let (Some(dialogue), Some(body)) = (self.stage.dialogue_mut(), body.first_chunk()) else {
-            if self.liveness.policy().echo() {
+            if self.policy().echo() {
                 self.stage.owe_answer();
             }
             return Ok(Event::Beat);
         };
         let beat = v1::Beat::decode(body);
-        let arrived = (self.liveness.last_heard(), is_last);
-        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), arrived, now)?;
+        let promise = dialogue.handle_beat(&beat, &self.clocks, is_last, now)?;
         if dialogue.has_just_become_too_fast() {
-            self.liveness.beat_now();
+            self.clocks.beat_now();
         }
-        let Some(policy) = changed else { return Ok(Event::Beat) };
-        self.liveness.set_policy(policy);
-        Ok(policy.peer_interval().map_or(Event::Beat, Event::Promise))
+        Ok(promise.map_or(Event::Beat, |promise| Event::Promise(promise.duration())))
     }
 
     fn handle_hello<'a>(&mut self, now: Instant, body: &'a [u8]) -> Result<Event<'a>, Violation> {
@@ -224,9 +221,7 @@ impl Connection {
         // The handshake timeout runs until the WELCOME.
         let since = self.stage.waits_since().unwrap_or(now);
         let max_frame = hello.max_frame.unwrap_or(frame::MAX_FRAME);
-        self.stage = Stage::Deciding { since, max_frame };
-        // A client that waits for an answer sends nothing, so there is no timeout.
-        self.liveness.set_policy(Policy::agreed(None, None, None));
+        self.stage = Stage::Deciding { since: since.into(), max_frame };
         Ok(Event::Hello(Boxed::new(hello)))
     }
 
@@ -237,7 +232,7 @@ impl Connection {
         let Stage::Awaiting(awaiting) = &self.stage else { return Err(Violation::BadWelcome) };
         awaiting.check(&welcome)?;
         let (health, arrived, rtt) = (awaiting.health, awaiting.arrived, awaiting.rtt(&welcome));
-        let agreed = (welcome.session, welcome.contract);
+        let agreed = (welcome.session, welcome.contract.into());
         let dialogue = Dialogue::new(Side::Client, agreed, health, arrived, now);
         let max_frame = welcome.max_frame.unwrap_or(frame::MAX_FRAME);
         self.begin(dialogue.with_rtt(rtt).with_max_frame(max_frame));

@@ -5,7 +5,7 @@ use super::handshake::Awaiting;
 use super::settings::{FrameLimits, Protocol, Settings};
 use crate::boxed::Boxed;
 use crate::resume::Ledger;
-use crate::time::Instant;
+use crate::time::{Halves, Instant};
 use crate::violation::Violation;
 
 /// A frame may take this long per KiB of its body on top of [`FrameLimits::frame`]: 1 KiB/s is
@@ -52,7 +52,7 @@ pub(super) enum Stage {
     /// The peer's first frame decides the protocol.
     Opening { reading: Reading, v0: bool },
     /// A HELLO came. Nothing is read until the application has decided.
-    Deciding { since: Instant, max_frame: u32 },
+    Deciding { since: Halves, max_frame: u32 },
     /// HELLO was sent, and no WELCOME came yet.
     Awaiting(Boxed<Awaiting>),
     /// Protocol v1, after the handshake.
@@ -63,7 +63,7 @@ pub(super) enum Stage {
 
 impl Stage {
     pub(super) fn new(settings: &Settings, now: Instant) -> Self {
-        let reading = Reading::First { since: now };
+        let reading = Reading::First { since: now.into() };
         match settings.protocol {
             Protocol::V0 => Self::V0 { reading, answers_owed: 0 },
             Protocol::Raw => Self::Raw,
@@ -150,7 +150,7 @@ impl Stage {
             Self::Raw | Self::V1Rest(_) => Reading::Between,
             Self::V0 { reading, .. } | Self::Opening { reading, .. } => *reading,
             Self::Deciding { since, .. } => Reading::First { since: *since },
-            Self::Awaiting(awaiting) => Reading::First { since: awaiting.since },
+            Self::Awaiting(awaiting) => Reading::First { since: awaiting.since.into() },
             Self::V1(dialogue) => dialogue.reading,
         }
     }
@@ -158,7 +158,7 @@ impl Stage {
     /// When the handshake timeout began to count, during a handshake.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         match self.reading() {
-            Reading::First { since } => Some(since),
+            Reading::First { since } => Some(since.into()),
             Reading::Between | Reading::Frame { .. } => None,
         }
     }
@@ -166,9 +166,13 @@ impl Stage {
     /// When the frame or handshake timeout ends.
     pub(super) fn deadline(&self, limits: &FrameLimits) -> Option<Instant> {
         match self.reading() {
-            Reading::First { since } => Some(since.plus_millis(limits.handshake_timeout?.get())),
-            Reading::Frame { since, body_len } => {
-                let for_body = MILLIS_PER_KIB.saturating_mul(body_len / 1024);
+            Reading::First { since } => {
+                Some(Instant::from(since).plus_millis(limits.handshake_timeout?.get()))
+            }
+            Reading::Frame { since, kib: [low, middle, high] } => {
+                let kib = u32::from_le_bytes([low, middle, high, 0]);
+                let for_body = MILLIS_PER_KIB.saturating_mul(kib);
+                let since = Instant::from(since);
                 Some(since.plus_millis(limits.frame?.get()).plus_millis(for_body))
             }
             Reading::Between => None,
@@ -179,10 +183,10 @@ impl Stage {
     pub(super) fn too_slow(&self, now: Instant) -> Option<Violation> {
         match self.reading() {
             Reading::First { since } => {
-                Some(Violation::NoFirstFrame { waited: now.saturating_since(since) })
+                Some(Violation::NoFirstFrame { waited: now.saturating_since(since.into()) })
             }
             Reading::Frame { since, .. } => {
-                Some(Violation::SlowFrame { waited: now.saturating_since(since) })
+                Some(Violation::SlowFrame { waited: now.saturating_since(since.into()) })
             }
             Reading::Between => None,
         }
@@ -190,47 +194,49 @@ impl Stage {
 
     /// Restarts the frame or handshake timeout at `now`.
     pub(super) fn restart(&mut self, now: Instant) {
-        let since = match self {
-            Self::Raw | Self::V1Rest(_) => return,
-            Self::Deciding { since, .. } => since,
-            Self::Awaiting(awaiting) => &mut awaiting.since,
-            Self::V0 { reading, .. } | Self::Opening { reading, .. } => {
-                return reading.restart(now);
-            }
-            Self::V1(dialogue) => return dialogue.reading.restart(now),
-        };
-        *since = (*since).max(now);
+        match self {
+            Self::Raw | Self::V1Rest(_) => {}
+            Self::Deciding { since, .. } => restart(since, now),
+            Self::Awaiting(awaiting) => awaiting.since = awaiting.since.max(now),
+            Self::V0 { reading, .. } | Self::Opening { reading, .. } => reading.restart(now),
+            Self::V1(dialogue) => dialogue.reading.restart(now),
+        }
     }
 }
 
-/// How far the peer's current frame has arrived.
+/// How far the peer's current frame has arrived. 12 bytes, so that a connection on v0 needs no box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     /// No whole header has arrived yet.
-    First { since: Instant },
+    First { since: Halves },
     /// Between frames.
     Between,
-    /// Within a frame; `body_len` is 0 until the header is whole.
-    Frame { since: Instant, body_len: u32 },
+    /// Within a frame whose body has so many whole KiB, a number of 24 bits: 0 until the header is
+    /// whole.
+    Frame { since: Halves, kib: [u8; 3] },
+}
+
+fn restart(since: &mut Halves, now: Instant) {
+    *since = Instant::from(*since).max(now).into();
 }
 
 impl Reading {
     /// Bytes of a frame came, but not all of it; `body_len` if its header is whole.
-    pub(super) const fn handle_partial(&mut self, now: Instant, body_len: Option<u32>) {
+    pub(super) fn handle_partial(&mut self, now: Instant, body_len: Option<u32>) {
+        let [low, middle, high, _] = (body_len.unwrap_or(0) / 1024).to_le_bytes();
+        let kib = [low, middle, high];
         *self = match (*self, body_len) {
             (Self::First { since }, None) => Self::First { since },
-            (Self::Frame { since, .. }, Some(body_len)) => Self::Frame { since, body_len },
-            (Self::Frame { since, .. }, None) => Self::Frame { since, body_len: 0 },
-            (Self::First { .. } | Self::Between, Some(body_len)) => {
-                Self::Frame { since: now, body_len }
+            (Self::Frame { since, .. }, Some(_) | None) => Self::Frame { since, kib },
+            (Self::First { .. }, Some(_)) | (Self::Between, Some(_) | None) => {
+                Self::Frame { since: now.into(), kib }
             }
-            (Self::Between, None) => Self::Frame { since: now, body_len: 0 },
         };
     }
 
     fn restart(&mut self, now: Instant) {
         match self {
-            Self::First { since } | Self::Frame { since, .. } => *since = (*since).max(now),
+            Self::First { since } | Self::Frame { since, .. } => restart(since, now),
             Self::Between => {}
         }
     }

@@ -290,7 +290,8 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     let server = Offer::new(&usual(Side::Server));
     let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&client)).unwrap();
     let now = Instant::from_nanos(0);
-    let dialogue = Dialogue::new(Side::Client, (1, contract), Health::Ok, Arrived::at(now), now);
+    let agreed = (1, contract.into());
+    let dialogue = Dialogue::new(Side::Client, agreed, Health::Ok, Arrived::at(now), now);
     let pad = |len| dialogue.pad(len).map(|pad| (pad.header.to_vec(), pad.bytes().count()));
     let header = |body_len| codec::header(Kind::Pad, body_len).unwrap().to_vec();
     assert_eq!(pad(10), Some((header(143), 151)));

@@ -33,7 +33,8 @@ fn table() -> [(Stage, [Expected; 8]); 9] {
     let reading = Reading::Between;
     let offer = Offer::new(&Policy::default());
     let contract = Terms::new(offer).agree(&offer).unwrap();
-    let dialogue = Dialogue::new(Side::Client, (1, contract), Health::Ok, Arrived::at(now), now);
+    let dialogue =
+        Dialogue::new(Side::Client, (1, contract.into()), Health::Ok, Arrived::at(now), now);
     let v1 = |counted: Expected, ack: Expected, end: Expected| {
         let pad = UpTo(64 * 1024);
         [Between(32, 128), counted, Unexpected, Unexpected, UpTo(512), pad, ack, end]
@@ -77,7 +78,7 @@ fn table() -> [(Stage, [Expected; 8]); 9] {
                 Unexpected,
             ],
         ),
-        (Stage::Deciding { since: now, max_frame: 0 }, [Unexpected; 8]),
+        (Stage::Deciding { since: now.into(), max_frame: 0 }, [Unexpected; 8]),
         (
             Stage::Awaiting(Boxed::new(Awaiting::new(offer, Resume::default(), now))),
             [

@@ -141,9 +141,7 @@ fn a_promise_is_in_force_when_its_beat_has_been_written() {
         connection.handle_heard(now);
         connection.handle_received(now, &mut bytes.as_slice()).unwrap();
         let dialogue = connection.stage.dialogue().unwrap();
-        dialogue
-            .unheard_at(&connection.liveness.policy())
-            .map(|at| at.saturating_since(dialogue.heard_by_peer_at()))
+        dialogue.unheard_at().map(|at| at.saturating_since(dialogue.heard_by_peer_at()))
     };
     assert_eq!(unheard_for(31_000, connection), Some(s(60)), "it waits");
     connection.handle_beat_written(&beat, now);

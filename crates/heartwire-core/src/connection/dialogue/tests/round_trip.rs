@@ -19,7 +19,7 @@ fn a_round_trip_that_looks_like_nothing_is_not_told_as_nothing() {
         let server = Offer::new(&usual(Side::Server));
         let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&usual(Side::Client)));
         let now = Instant::from_nanos(1_000_000_000_000);
-        let (contract, arrived) = (contract.unwrap(), Arrived::at(now));
+        let (contract, arrived) = (contract.unwrap().into(), Arrived::at(now));
         let client = Dialogue::new(Side::Client, (1, contract), Health::Ok, arrived, now);
         let mut client = client.with_rtt(rtt);
         move |reading| {

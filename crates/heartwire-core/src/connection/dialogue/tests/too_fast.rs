@@ -76,7 +76,6 @@ fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
 /// before.
 struct Book {
     dialogue: Dialogue,
-    policy: Policy,
     now: Instant,
 }
 
@@ -86,22 +85,22 @@ impl Book {
         let terms = Terms::new(Offer::new(&usual(Side::Server)));
         let contract = terms.agree(&Offer::new(&usual(Side::Client))).unwrap();
         let dialogue =
-            Dialogue::new(Side::Server, (1, contract), Health::Ok, Arrived::at(now), now);
-        Self { policy: dialogue.policy(), dialogue, now }
+            Dialogue::new(Side::Server, (1, contract.into()), Health::Ok, Arrived::at(now), now);
+        Self { dialogue, now }
     }
 
     #[track_caller]
     fn beats(&mut self, count: u32, each_after: Duration, credit: i64) -> &mut Self {
         for _ in 0..count {
             self.now = self.now.saturating_add(each_after);
-            self.dialogue.charge(&self.policy, self.now).unwrap();
+            self.dialogue.charge(self.now).unwrap();
         }
         assert_eq!(self.dialogue.budget.credit(), credit);
         self
     }
 
     fn gives_notice(&mut self) -> bool {
-        self.dialogue.beat(&self.policy, self.now, None, self.now).0.too_fast
+        self.dialogue.beat(&Clocks::new(self.now), None, self.now).0.too_fast
     }
 }
 
@@ -133,7 +132,7 @@ fn a_notice_is_kept_until_the_credit_is_0_again_and_only_beats_tell() {
     book.beats(1, s(10), 0);
     assert!(!book.gives_notice());
     book.beats(64, s(0), -64);
-    assert_eq!(book.dialogue.charge(&book.policy, book.now), Err(Violation::TooFast));
+    assert_eq!(book.dialogue.charge(book.now), Err(Violation::TooFast));
 }
 
 #[test]
@@ -154,7 +153,7 @@ fn beats_that_each_come_a_quarter_early_are_not_too_fast() {
     // Each gains one or two half intervals.
     for _ in 0..10_000 {
         book.now = book.now.saturating_add(ms(7_500));
-        book.dialogue.charge(&book.policy, book.now).unwrap();
+        book.dialogue.charge(book.now).unwrap();
         assert!(book.dialogue.budget.credit() >= credit - 1);
     }
 }

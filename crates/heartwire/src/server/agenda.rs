@@ -12,6 +12,7 @@ use heartwire_core::order::Next;
 use heartwire_core::resume::Ledger;
 use heartwire_core::wheel::Wheel;
 
+use super::common::Common;
 use super::grants::Grants;
 use super::id::SessionId;
 use super::session::{Phase, Session, Standing};
@@ -22,9 +23,15 @@ use crate::world::{Break, ServerWorld};
 /// How often a session that is too old is looked at, until nothing is under way.
 const AGE_LOOK: Duration = Duration::from_millis(50);
 
+/// Room for timers at the start: 128 KiB, which the allocator takes from the system as such. Its
+/// pages count when they are used, and it grows in place; a table that starts small leaves holes of
+/// all its smaller sizes behind.
+pub(super) const FIRST_TIMERS: usize = 8 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Agenda<W: ServerWorld> {
     pub(super) config: Arc<ShardConfig>,
+    pub(super) common: Common,
     pub(super) world: W,
     /// The latest time that this turn has judged an age by.
     pub(super) judged_at: Instant,
@@ -121,10 +128,11 @@ impl<W: ServerWorld> Agenda<W> {
         Self {
             judged_at: world.now(),
             world,
-            wheel: Wheel::new(WHEEL_TICK),
+            wheel: Wheel::with_capacity(WHEEL_TICK, FIRST_TIMERS),
             timers: 0,
             pending: 0,
             held: config.held,
+            common: Common::new(config.settings),
             config,
             unflushed: Vec::new(),
             unread: VecDeque::new(),

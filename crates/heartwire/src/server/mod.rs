@@ -31,6 +31,7 @@ mod alarm;
 mod assembly;
 mod changes;
 mod channel;
+mod common;
 mod config;
 mod descriptors;
 mod epoch;

@@ -3,6 +3,10 @@
 use super::id::{MAX_SLOTS, SessionId};
 use super::session::Session;
 
+/// Room for sessions at the start: 136 KiB, for the reason of
+/// [`FIRST_TIMERS`](super::agenda::FIRST_TIMERS).
+const FIRST_SLOTS: usize = 1024;
+
 /// A slab whose slots count their uses, so that an id is never reused.
 #[derive(Debug)]
 pub(super) struct Sessions<S> {
@@ -27,8 +31,8 @@ enum Slot<S> {
 }
 
 impl<S> Sessions<S> {
-    pub(super) const fn new(shard: u8) -> Self {
-        Self { shard, slots: Vec::new(), free: None, count: 0 }
+    pub(super) fn new(shard: u8) -> Self {
+        Self { shard, slots: Vec::with_capacity(FIRST_SLOTS), free: None, count: 0 }
     }
 
     /// Inserts the session that `make` creates for its id; `None`, without calling it, if there are

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
-use heartwire_core::{Connection, Instant};
+use heartwire_core::Instant;
 
 use super::hand_over::{Adoptee, HeldPlace, Newcomer};
 use super::{HANDSHAKES_PER_TURN, Shard};
@@ -213,14 +213,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         peer: SocketAddr,
         place: &mut Option<Entered>,
     ) -> Option<(SessionId, Option<Reason>)> {
-        let Agenda { world, config, .. } = &mut self.state.agenda;
+        let Agenda { world, config, common, .. } = &mut self.state.agenda;
         let now = world.now();
         let options = self.state.handle.kernel();
         if let Err(error) = world.prepare(&mut stream, options) {
             // Most likely the client is gone already.
             tracing::debug!(%peer, %error, "could not set a new client's options");
         }
-        let connection = Connection::new(config.settings(place.is_none()), now);
+        let connection = common.connection(place.is_none(), now);
         let make = |id| Session::new(id, stream, peer, connection, now);
         let session = self.state.sessions.insert(make)?;
         session.link.entered = place.take();

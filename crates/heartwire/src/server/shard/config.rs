@@ -3,9 +3,9 @@
 use core::net::IpAddr;
 use core::time::Duration;
 
+use heartwire_core::Settings;
 use heartwire_core::internal::v1::RESUMABLE_BEAT_LEN;
 use heartwire_core::v1::{Contract, Terms};
-use heartwire_core::{Protocol, Settings};
 
 use crate::server::agenda::Held;
 use crate::server::config::{Protocols, ServerConfig};
@@ -42,11 +42,6 @@ pub(in crate::server) struct ShardConfig {
 }
 
 impl ShardConfig {
-    /// The settings of a new connection. A refused client gets nothing on v0, not even a beat.
-    pub(in crate::server) fn settings(&self, is_refused: bool) -> Settings {
-        if is_refused { self.settings.protocol(Protocol::V1Only) } else { self.settings }
-    }
-
     /// Whether connections from this address begin with a header of the PROXY protocol.
     pub(in crate::server) fn is_balancer(&self, addr: IpAddr) -> bool {
         self.proxy_from.iter().any(|network| network.contains(addr))

@@ -214,10 +214,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     fn welcome_client(&mut self, slot: u32, client: Applicant, now: Instant) {
         let Applicant { mut agreed, resume, lost, .. } = client;
-        let Some((session, _)) = self.state.at(slot) else { return };
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
         let id = session.id.as_u64();
-        let held = session.link.connection.welcome(now, id, contract);
+        let shared = agenda.common.share(contract);
+        let held = session.link.connection.welcome(now, id, shared);
         let resume = resume.and_then(|resume| self.make_resumable(slot, resume));
         agreed.grace = resume.as_ref().map(|terms| terms.agreed.grace);
         let Some((session, agenda)) = self.state.at(slot) else { return };

@@ -136,6 +136,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.live(slot) else { return };
         let (id, peer) = (session.id, session.link.peer());
         agenda.let_in(session);
+        if agenda.pending == 0 && self.pending.silent.capacity() > PENDING_SLACK {
+            // All of them have come online or gone.
+            self.pending = Pending::default();
+        }
         self.tell(Event::Online { id, peer, agreed });
     }
 }

@@ -307,7 +307,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let registered = stream.map_or(Ok(()), |stream| agenda.world.register(stream, slot));
         session.link_number = resuming.link;
         let (contract, id) = (applicant.agreed.contract, wanted.as_u64());
-        let held = session.link.connection.welcome(now, id, contract);
+        let shared = agenda.common.share(contract);
+        let held = session.link.connection.welcome(now, id, shared);
         let Some(ledger) = ledger else { return };
         let takes_taken = agenda.world.breaks(Break::TakesTakenForReceived);
         let received =

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use heartwire_core::internal::arrival;
 use heartwire_core::resume::Ledger;
 use heartwire_core::v1::{ByeCode, Health};
-use heartwire_core::{Connection, Event as Input, Instant};
+use heartwire_core::{Event as Input, Instant};
 use zeroize::Zeroize as _;
 
 use super::{Application, Ready, Shard};
@@ -214,8 +214,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // TLS has another deadline than the header.
             return agenda.arm(session);
         }
-        let settings = agenda.config.settings(session.is_refused());
-        session.link.connection = Connection::new(settings, agenda.world.now());
+        let (is_refused, now) = (session.is_refused(), agenda.world.now());
+        session.link.connection = agenda.common.connection(is_refused, now);
         if let Some(has_resumed) = session.link.tls().map(TlsSession::has_resumed) {
             let counters = self.state.handle.counters();
             counters.tls_handshakes.fetch_add(1, Relaxed);

@@ -216,6 +216,11 @@ impl Rig {
         any
     }
 
+    /// Room in the lists of clients that have said nothing.
+    pub(super) fn room_for_silent(&self) -> usize {
+        self.seats.iter().map(|seat| seat.shard.room_for_silent()).sum()
+    }
+
     /// The number of turns that a shard has had.
     pub(super) fn turns(&self, shard: usize) -> usize {
         self.seats[shard].turns

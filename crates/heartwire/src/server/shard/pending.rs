@@ -131,6 +131,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         [silent, answered]
     }
 
+    /// Room for clients that have said nothing, in their list.
+    #[cfg(test)]
+    pub(in crate::server) fn room_for_silent(&self) -> usize {
+        self.pending.silent.capacity()
+    }
+
     /// Brings a client online, and reports it to the application.
     pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
         let Some((session, agenda)) = self.state.live(slot) else { return };

@@ -194,3 +194,19 @@ fn as_many_wait_by_default_as_leave_room_for_others() {
     let set = Admission::default().max_sessions(100).max_pending(70);
     assert_eq!(v1().protocols(Protocols::V1).admission(set).max_pending().all(), 70);
 }
+
+#[test]
+fn list_of_clients_that_have_said_nothing_is_freed_when_all_have() {
+    const CLIENTS: usize = 2_000;
+    let mut rig = Rig::start(v0().protocols(Protocols::Any).admission(any_rate()));
+    let clients: Vec<Toy> = (0..CLIENTS).map(|_| rig.door.connect()).collect();
+    rig.run();
+    assert!(rig.room_for_silent() >= CLIENTS);
+    let (last, others) = clients.split_last().unwrap();
+    others.iter().for_each(Toy::beat);
+    rig.run();
+    assert!(rig.room_for_silent() >= CLIENTS, "one is still in it");
+    last.beat();
+    rig.run();
+    assert_eq!((rig.inbox().events.len(), rig.room_for_silent()), (CLIENTS, 0));
+}

@@ -369,8 +369,8 @@ impl Dialogue {
     fn handle_rtt(&mut self, rtt: Duration) {
         // A server that lets beats wait in its kernel knows their arrival only roughly, except for
         // a client's first one, which wakes it.
-        let is_rough =
-            self.contract.wake_bytes > 1 && (self.side == Side::Client || self.rtt != Rtt::UNKNOWN);
+        let is_first = self.side == Side::Server && self.rtt == Rtt::UNKNOWN;
+        let is_rough = self.contract.wake_bytes > 1 && !is_first;
         let rtt = Rtt::of(rtt);
         self.rtt = match is_rough && rtt.is_short() {
             true if self.rtt.is_short() => self.rtt,

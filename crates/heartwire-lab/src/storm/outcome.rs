@@ -6,6 +6,7 @@ use super::policy::Policy;
 
 /// How the clients of a real storm connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Security {
     /// Without TLS.
     Plain,

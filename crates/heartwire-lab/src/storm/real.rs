@@ -167,16 +167,14 @@ async fn storm(args: &Args, policy: Policy, seed: u64, place: &Place) -> anyhow:
     let is_late = timeout(args.real_watch(), all_back).await.is_err();
     let cpu = server.cpu()?.saturating_sub(used_before);
 
-    let mut tally = lock(&tally);
-    tally.phase = Phase::Over;
-    let mut outcome = tally.outcome.clone();
-    outcome.peak = tally.attempts.peak();
+    let mut outcome = lock(&tally).end();
     outcome.close(lost_at.elapsed());
     anyhow::ensure!(is_late || outcome.is_over(), "a client came back and was lost again");
-    drop(tally);
     if let Some(security) = place.security {
-        let counts = server.leave().await?;
-        let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let stopped = server.leave().await?;
+        let counts = stopped.get("counts");
+        let count = |name| counts?.get(name)?.as_u64();
+        let count = |name| count(name).unwrap_or_default();
         let (handshakes, with_ticket) = (count("tls_handshakes"), count("tls_tickets"));
         outcome.cost = Some(Cost { security, cpu, handshakes, with_ticket });
     }
@@ -220,6 +218,14 @@ enum Phase {
 impl Tally {
     fn new(outcome: Outcome) -> Self {
         Self { outcome, attempts: PerSecond::default(), phase: Phase::Before }
+    }
+
+    /// What was seen; nothing more is counted.
+    fn end(&mut self) -> Outcome {
+        self.phase = Phase::Over;
+        let mut outcome = self.outcome.clone();
+        outcome.peak = self.attempts.peak();
+        outcome
     }
 
     fn note(&mut self, event: &Event) {
@@ -295,7 +301,7 @@ impl Serve {
         self.stop(Signal::TERM)?;
         let stopped = timeout(PREPARE_WITHIN, &mut self.stopped).await;
         let stopped = stopped.context("the server does not stop")??;
-        Ok(stopped.context("the server tells nothing when it stops")?["counts"].take())
+        stopped.context("the server tells nothing when it stops")
     }
 
     fn stop(&self, signal: Signal) -> anyhow::Result<()> {

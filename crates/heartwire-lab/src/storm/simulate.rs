@@ -135,7 +135,11 @@ impl Storm {
         let rate = self.server.accept_rate.map_or(u32::MAX, NonZeroU32::get);
         let waits = match self.policy {
             Policy::Resuming => heartwire_plan::Waits::RESUMING,
-            _ => heartwire_plan::Waits::DEFAULT,
+            Policy::Jitter
+            | Policy::Hint
+            | Policy::NoJitter
+            | Policy::Fixed1s
+            | Policy::Fixed100ms => heartwire_plan::Waits::DEFAULT,
         };
         heartwire_plan::Storm {
             clients: u64::from(self.clients.get()).div_ceil(self.servers.get().into()),

@@ -189,7 +189,7 @@ fn row_of(peer: &str) -> Option<Value> {
     let (code, report, progress) = bench(&[load.as_slice(), &args].concat());
     assert_eq!(code, Some(0), "{report}{progress}");
     let report: Value = serde_json::from_str(&report).unwrap();
-    for line in report["left_out"].as_array().unwrap() {
+    if let Some(line) = report["left_out"].as_array().unwrap().first() {
         skip(line.as_str().unwrap());
         return None;
     }

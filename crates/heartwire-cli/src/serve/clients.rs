@@ -36,21 +36,21 @@ impl Clients {
         match event {
             Event::Online { agreed, .. } => {
                 let agreed = agreed.as_ref()?;
-                Some(self.add(session, agreed.name.as_ref(), agreed.epoch))
+                Some(self.add(session, agreed.name.clone(), agreed.epoch))
             }
             Event::Offline { .. } => self.remove(session),
             _ => self.get(session),
         }
     }
 
-    fn add(&mut self, session: u64, name: Option<&Box<str>>, epoch: u64) -> Arc<Client> {
+    fn add(&mut self, session: u64, name: Option<Box<str>>, epoch: u64) -> Arc<Client> {
         let (word, bit) = bit(session);
         if name.is_none() {
             *self.unnamed.entry(word).or_default() |= bit;
             let make = || Arc::new(Client { name: None, epoch: 0 });
             return Arc::clone(self.nameless.get_or_insert_with(make));
         }
-        let client = Arc::new(Client { name: name.cloned(), epoch });
+        let client = Arc::new(Client { name, epoch });
         self.named.insert(session, Arc::clone(&client));
         client
     }

@@ -100,7 +100,7 @@ mod tests {
         let sessions = [0, 1, 63, 64, 65, 1 << 32, (1 << 32) + 1, u64::MAX];
         for session in sessions {
             assert!(clients.get(session).is_none());
-            let client = clients.add(session, name(session).as_ref(), session);
+            let client = clients.add(session, name(session), session);
             assert_eq!(client.name, name(session));
         }
         assert_eq!(clients.len(), sessions.len());

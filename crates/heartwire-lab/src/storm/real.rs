@@ -172,9 +172,7 @@ async fn storm(args: &Args, policy: Policy, seed: u64, place: &Place) -> anyhow:
     anyhow::ensure!(is_late || outcome.is_over(), "a client came back and was lost again");
     if let Some(security) = place.security {
         let stopped = server.leave().await?;
-        let counts = stopped.get("counts");
-        let count = |name| counts?.get(name)?.as_u64();
-        let count = |name| count(name).unwrap_or_default();
+        let count = |name| stopped.get(name).and_then(Value::as_u64).unwrap_or_default();
         let (handshakes, with_ticket) = (count("tls_handshakes"), count("tls_tickets"));
         outcome.cost = Some(Cost { security, cpu, handshakes, with_ticket });
     }

@@ -79,8 +79,8 @@ impl Clients {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let unnamed = self.unnamed.values().map(|bits| bits.count_ones() as usize);
-        self.named.len() + unnamed.sum::<usize>()
+        let unnamed: u32 = self.unnamed.values().map(|bits| bits.count_ones()).sum();
+        self.named.len() + usize::try_from(unnamed).unwrap()
     }
 }
 
@@ -96,7 +96,8 @@ mod tests {
     #[test]
     fn clients_are_known_from_their_beginning_to_their_end_with_a_name_and_without() {
         let mut clients = Clients::new();
-        let name = |session: u64| (session % 3 == 0).then(|| format!("door {session}").into());
+        let name =
+            |session: u64| session.is_multiple_of(3).then(|| format!("door {session}").into());
         let sessions = [0, 1, 63, 64, 65, 1 << 32, (1 << 32) + 1, u64::MAX];
         for session in sessions {
             assert!(clients.get(session).is_none());
@@ -105,7 +106,7 @@ mod tests {
         }
         assert_eq!(clients.len(), sessions.len());
         for session in sessions {
-            let epoch = if session % 3 == 0 { session } else { 0 };
+            let epoch = if session.is_multiple_of(3) { session } else { 0 };
             let known = clients.get(session).unwrap();
             assert_eq!((&known.name, known.epoch), (&name(session), epoch));
             assert_eq!(clients.remove(session).unwrap().name, name(session));

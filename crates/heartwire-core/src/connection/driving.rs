@@ -48,7 +48,12 @@ impl Connection {
         let has_to_read = match found {
             Found::All | Found::NoRoom(_) => false,
             Found::More => self.is_over(now),
-            Found::Unread(_) => self.is_over(now) || self.has_to_read_before_next_beat(now),
+            // With a full socket there is no next beat, at which it would look again.
+            Found::Unread(_) => {
+                outbound == Outbound::Blocked
+                    || self.is_over(now)
+                    || self.has_to_read_before_next_beat(now)
+            }
         };
         if has_to_read {
             return Next::ReadFirst(read);

@@ -173,3 +173,29 @@ fn a_client_that_does_not_hear_the_server_is_found_in_time_though_its_beats_wake
     // Both timeouts.
     assert_eq!((verdict.cause, verdict.silence >= ms(2_000)), (Cause::Unheard, true));
 }
+
+/// A socket that takes nothing more gets no beats, so the shard looks at its client only when that
+/// may have fallen silent.
+#[test]
+fn a_client_that_does_not_hear_the_server_is_found_in_time_though_its_socket_is_full() {
+    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 1_000)));
+    let offer = Offer::new(&policy(200, 1_000));
+    let (client, id) = rig.welcomed(&Hello::new(offer).encode());
+    let since = rig.toy.now();
+    client.state().room = 0;
+    rig.handle.send(id, b"more than it takes").unwrap();
+    while rig.inbox().events.is_empty() {
+        rig.pass(ms(50));
+        let silence = rig.toy.now().saturating_since(since);
+        assert!(silence <= ms(2_100), "no verdict");
+        if silence.as_millis() % 550 == 150 {
+            client.beat_with(|beat| {
+                beat.nonce = 1;
+                beat.promise_ms = 200;
+                beat.silence_ms = u32::try_from(silence.as_millis()).unwrap();
+            });
+        }
+    }
+    let Event::Verdict { verdict, .. } = rig.next() else { panic!("no verdict") };
+    assert_eq!((verdict.cause, verdict.silence >= ms(2_000)), (Cause::Unheard, true));
+}

@@ -121,7 +121,7 @@ impl Storm {
     ///   maximum has doubled as often as that fits into the work.
     /// - Where so many try that places are taken even when their waits have grown, the last attempt
     ///   that failed has lost a timeout, and the SYN of the next one may have to come again.
-    /// - Where other servers take them at once, they come in [waves](Self::waves).
+    /// - Where other servers take them at once, they come in waves.
     #[must_use]
     pub fn back(&self) -> Duration {
         let Waits { first, longest } = self.waits;

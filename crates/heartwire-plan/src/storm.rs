@@ -47,6 +47,11 @@ impl Waits {
     /// Those of clients whose sessions can be resumed.
     pub const RESUMING: Self = Self { first: FIRST_WAIT, longest: MAX_WAIT };
 
+    /// The first maximum; one of 0 would never grow.
+    fn first(self) -> Duration {
+        self.first.max(Duration::from_millis(1))
+    }
+
     /// The maximum of the wait that the luckiest of a crowd has come to, after attempts have failed
     /// at once for that long.
     ///
@@ -55,7 +60,7 @@ impl Waits {
     /// half a client of the crowd has come to it by that.
     fn grown(self, clients: u64, time: Duration) -> Duration {
         let mut lucky = u128::from(clients).saturating_mul(2);
-        let mut wait = self.first;
+        let mut wait = self.first();
         for waits in 1_u32.. {
             let over = wait.as_nanos().saturating_mul(waits.into()).max(1);
             lucky = lucky.saturating_mul(time.as_nanos()) / over;
@@ -153,7 +158,7 @@ impl Storm {
             return Duration::ZERO;
         }
         let served = |time| ratio(time, self.handshakes_per_s, 1).as_secs();
-        let (mut begun, mut wait, mut left) = (Duration::ZERO, self.waits.first, self.clients);
+        let (mut begun, mut wait, mut left) = (Duration::ZERO, self.waits.first(), self.clients);
         while wait < self.waits.longest {
             let dialling = left.max(1);
             for (again, since) in SYN_AGAIN {
@@ -201,7 +206,7 @@ impl Storm {
         if !self.outage.is_zero() {
             return work;
         }
-        let (mut closing, mut wait) = (Duration::ZERO, self.waits.first);
+        let (mut closing, mut wait) = (Duration::ZERO, self.waits.first());
         let mut left = self.clients.saturating_sub(self.burst());
         while wait < self.waits.longest {
             left = left.saturating_sub(accepted(wait));

@@ -62,7 +62,7 @@ pub(super) struct FleetArgs {
         long,
         value_name = "TIME",
         default_value = "8h",
-        value_parser = duration,
+        value_parser = stay,
         requires = "fleet"
     )]
     stays: Duration,
@@ -101,6 +101,12 @@ fn count(text: &str) -> Result<u64, String> {
     // Beyond it no fleet makes sense, and products of it would not fit.
     all.filter(|all| (1..=1_000_000_000_000).contains(all))
         .ok_or_else(|| "write a number from 1 to 1000000M, such as 100k or 10M".to_owned())
+}
+
+/// How long a client stays.
+fn stay(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time < Duration::from_secs(1) { Err("write 1s or more".to_owned()) } else { Ok(time) }
 }
 
 fn node(text: &str) -> Result<Node, String> {
@@ -274,7 +280,7 @@ impl Planned {
             .collect();
         writeln!(
             out,
-            "  is enough for sessions, by its {}: so {} are scarce",
+            "  is enough for sessions, by its {}: it runs out of {} first",
             rooms.join(", "),
             shown.scarce
         )?;
@@ -346,6 +352,12 @@ mod tests {
         for text in ["", "M", "0", "-1", "1.5M", "10m", "1000001M"] {
             assert!(count(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn clients_stay_for_a_second_or_more() {
+        assert_eq!(stay("1s"), Ok(Duration::from_secs(1)));
+        assert!(stay("0s").is_err() && stay("999ms").is_err() && stay("x").is_err());
     }
 
     #[test]

@@ -92,3 +92,14 @@ fn a_storm_of_any_size_has_a_time() {
         }
     }
 }
+
+#[test]
+fn clients_that_do_not_wait_have_a_time_too() {
+    let waits = Waits { first: Duration::ZERO, longest: secs(30) };
+    for (clients, handshakes) in [(1_000, 1_000), (100_000, 20_000), (100_000, 100)] {
+        for outage in [Duration::ZERO, secs(10)] {
+            let storm = Storm { waits, outage, ..storm(clients, handshakes) };
+            assert!(storm.back() >= storm.work());
+        }
+    }
+}

@@ -34,4 +34,6 @@ pub mod storm;
 #[cfg(target_os = "linux")]
 pub mod swarm;
 #[cfg(target_os = "linux")]
+pub mod tied;
+#[cfg(target_os = "linux")]
 pub mod tunnel;

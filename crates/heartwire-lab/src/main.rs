@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::{baseline, bench, crowd, flood, operate, presence, shards, swarm, tunnel};
+use heartwire_lab::{
+    baseline, bench, crowd, flood, operate, presence, shards, swarm, tied, tunnel,
+};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -66,6 +68,10 @@ enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Baseline(baseline::Args),
+    /// Run a program that ends when its parent does.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Tied(tied::Args),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +105,8 @@ fn main() -> ExitCode {
         Command::Presence(args) => presence::run(&args),
         #[cfg(target_os = "linux")]
         Command::Baseline(args) => baseline::run(&args).map(|()| ExitCode::SUCCESS),
+        #[cfg(target_os = "linux")]
+        Command::Tied(args) => tied::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {

@@ -4,10 +4,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use heartwire_testkit::skip;
+use heartwire_testkit::{Process, descendants, skip, wait_until_gone};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
@@ -246,6 +248,30 @@ fn netty_reads_and_closes_when_idle() {
 #[test]
 fn erlang_reads_and_closes_when_idle() {
     expect_as_the_row_says("erlang", false, 3_000.0);
+}
+
+#[test]
+fn killed_bench_leaves_no_server() {
+    if !is_built() {
+        return;
+    }
+    for (server, signal) in [(&[][..], Signal::KILL), (&["--compare"], Signal::TERM)] {
+        let mut command = Command::new(LAB);
+        command.args(["bench", "--connections=5", "--time=60s", "--interval=100ms"]).args(server);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut bench = Process::spawn(&mut command);
+        let mut progress = BufReader::new(bench.0.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("measuring") {
+            line.clear();
+            assert!(progress.read_line(&mut line).unwrap() > 0, "it has ended");
+        }
+        let servers = descendants(bench.0.id());
+        assert_eq!(servers.len(), 1, "{servers:?}");
+        bench.signal(signal);
+        bench.0.wait().unwrap();
+        wait_until_gone(&servers);
+    }
 }
 
 #[test]

@@ -1,17 +1,13 @@
 //! `heartwire-lab crowd` from end to end, with few sessions on several servers.
 
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use core::time::Duration;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::thread;
-use std::time::Instant;
 
-use heartwire_testkit::{PATIENCE, skip};
+use heartwire_testkit::{descendants, skip, wait_until_gone};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -87,7 +83,7 @@ fn stopped_and_killed_crowds_leave_no_process() {
     }
     for (signal, code) in [(Signal::INT, Some(1)), (Signal::TERM, Some(1)), (Signal::KILL, None)] {
         let mut crowd = Running::start();
-        let others = crowd.descendants();
+        let others = descendants(crowd.child.id());
         // Two processes of clients, and their servers.
         assert_eq!(others.len(), 4, "{others:?}");
         kill_process(Pid::from_child(&crowd.child), signal).unwrap();
@@ -102,9 +98,9 @@ fn killed_clients_take_their_server_and_the_crowd_along() {
         return;
     }
     let mut crowd = Running::start();
-    let others = crowd.descendants();
-    let clients = children_of(crowd.child.id());
-    kill(clients[0], Signal::KILL);
+    let others = descendants(crowd.child.id());
+    // Its own children come before theirs.
+    kill(others[0], Signal::KILL);
     assert_eq!(crowd.child.wait().unwrap().code(), Some(1));
     wait_until_gone(&others);
 }
@@ -132,17 +128,6 @@ impl Running {
         }
         Self { child, _progress: progress }
     }
-
-    /// All processes below it.
-    fn descendants(&self) -> Vec<u32> {
-        let mut found = children_of(self.child.id());
-        let mut next = 0;
-        while next < found.len() {
-            found.extend(children_of(found[next]));
-            next += 1;
-        }
-        found
-    }
 }
 
 impl Drop for Running {
@@ -152,29 +137,6 @@ impl Drop for Running {
     }
 }
 
-fn children_of(pid: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-        let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap();
-        found.extend(children.split_ascii_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
-    }
-    found
-}
-
 fn kill(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
-}
-
-/// Processes that are dead but not waited for are gone.
-fn wait_until_gone(pids: &[u32]) {
-    let began = Instant::now();
-    let is_there = |pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-    };
-    while pids.iter().any(is_there) {
-        // upper bound: how long this test waits for processes that do not end.
-        assert!(began.elapsed() < PATIENCE, "still there: {pids:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }

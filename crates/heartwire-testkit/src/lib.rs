@@ -61,6 +61,8 @@ pub use listener::{Listener, lasting_address};
 pub use peer::{Beating, End, Got, Peer};
 #[cfg(unix)]
 pub use process::Process;
+#[cfg(target_os = "linux")]
+pub use process::{descendants, wait_until_gone};
 pub use proxy::{Proxy, Way};
 #[cfg(unix)]
 pub use redis::RedisServer;

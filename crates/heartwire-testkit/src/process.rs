@@ -1,6 +1,8 @@
 //! A process that does not outlive its test.
 
 use core::time::Duration;
+#[cfg(target_os = "linux")]
+use std::fs;
 use std::process::{Child, Command};
 use std::thread;
 use std::time::Instant;
@@ -71,10 +73,42 @@ impl Process {
     }
 }
 
+/// All processes below this one: its children, then theirs, and so on.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let (mut found, mut next) = (children_of(pid), 0);
+    while let Some(&child) = found.get(next) {
+        found.extend(children_of(child));
+        next += 1;
+    }
+    found
+}
+
+#[cfg(target_os = "linux")]
+fn children_of(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    // One that has ended has none.
+    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(children.split_ascii_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
+    }
+    found
+}
+
+/// Waits until these processes have ended, waited for by their parents or not.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub fn wait_until_gone(pids: &[u32]) {
+    let is_there = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    };
+    wait_until(&format!("all of {pids:?} are gone"), || !pids.iter().any(is_there));
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

@@ -38,7 +38,9 @@ pub(crate) use self::server::{Contender, Own, Server};
 ///
 /// When the command cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    crate::process::need_open_files(args.connections)?;
+    if !args.list {
+        crate::process::need_open_files(args.connections)?;
+    }
     let outcome =
         if args.compare || args.pairs.is_some() { compare::run(args) } else { run::run(args) };
     Ok(outcome?.into())

@@ -24,6 +24,7 @@ use super::run::Plan;
 use super::tls::Identity;
 use crate::baseline::Baseline;
 use crate::local::program;
+use crate::tied::tied;
 
 /// Which server to put the load on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,7 +255,7 @@ impl Contender {
     }
 }
 
-/// A running server. If we started it, dropping this kills it.
+/// A running server. If we started it, dropping this kills it, and so does the end of this process.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) pid: u32,
@@ -311,13 +312,13 @@ impl Server {
 
     /// One that listens on `address`, or else says first where it does.
     fn launch(
-        mut command: Command,
+        command: Command,
         address: Option<SocketAddr>,
         folder: Option<TempDir>,
     ) -> anyhow::Result<Self> {
         let output = Arc::default();
         let program = command.get_program().to_owned();
-        let mut child = command
+        let mut child = tied(&command)?
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -3,7 +3,8 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::fs;
-use std::net::TcpStream;
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::thread;
@@ -47,10 +48,11 @@ impl Peer {
         let millis = self.timeout(wanted).as_millis().to_string();
         let (command, address) = match self {
             Self::Mosquitto => {
-                let address = own_address(1883);
+                let address = own_address()?;
+                // A process that gives up root's rights is no longer killed when the lab ends.
                 let config = format!(
                     "listener {} {}\nallow_anonymous true\nmax_connections -1\n\
-                     persistence false\nlog_dest none\n",
+                     persistence false\nlog_dest none\nuser root\n",
                     address.port(),
                     address.ip()
                 );
@@ -59,7 +61,7 @@ impl Peer {
                 (command, Some(address))
             }
             Self::Nats => {
-                let address = own_address(4222);
+                let address = own_address()?;
                 let config = format!(
                     "listen: \"{address}\"\nmax_connections: {connections}\n\
                      ping_interval: \"{}ms\"\nping_max: {NATS_PINGS}\nlog_file: \"{}\"\n",
@@ -71,7 +73,7 @@ impl Peer {
                 (command, Some(address))
             }
             Self::Redis => {
-                let address = own_address(6379);
+                let address = own_address()?;
                 let mut command = program("redis-server")?;
                 command
                     .args(["--bind", &address.ip().to_string()])
@@ -131,11 +133,12 @@ pub(in crate::bench) fn wait_until_listening(
     Ok(())
 }
 
-/// A loopback address made of this process's id, so that the peer's usual port is free there.
-fn own_address(port: u16) -> SocketAddr {
+/// A free port of a loopback address that is made of this process's id, so that no other program
+/// takes it before the peer does. Not the peer's usual one: a server on all addresses may have it.
+fn own_address() -> io::Result<SocketAddr> {
     // An id has 22 bits at most.
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    (Ipv4Addr::new(127, 64 | high, middle, low), port).into()
+    TcpListener::bind((Ipv4Addr::new(127, 64 | high, middle, low), 0))?.local_addr()
 }
 
 fn program(name: &str) -> anyhow::Result<Command> {

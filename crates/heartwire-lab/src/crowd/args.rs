@@ -137,6 +137,14 @@ impl Freeze {
         }
     }
 
+    /// As it is typed.
+    pub(super) fn typed(self) -> String {
+        match self {
+            Self::Clients(clients) => clients.to_string(),
+            Self::Share(share) => format!("{}%", share * 100.0),
+        }
+    }
+
     /// Of so many.
     pub(super) fn of(self, sessions: u32) -> u32 {
         match self {
@@ -173,6 +181,9 @@ mod tests {
         assert_eq!(of("100%", 7), Ok(7));
         assert_eq!(of("0", 7), Ok(0));
         assert_eq!(of("9", 7), Ok(7));
+        for text in ["10%", "0.5%", "0", "9"] {
+            assert_eq!(Freeze::parse(text).map(Freeze::typed), Ok(text.to_owned()));
+        }
         for wrong in ["", "%", "101%", "-1%", "0.1", "nan%"] {
             assert!(of(wrong, 7).is_err(), "{wrong}");
         }

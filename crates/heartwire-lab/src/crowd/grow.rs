@@ -15,7 +15,7 @@ use serde_json::json;
 use super::args::Args;
 use super::report::Report;
 use super::run::{self, Plan};
-use crate::bench::{Exit, Format};
+use crate::bench::{Exit, Format, Protocol};
 use crate::net::stop::Stop;
 use crate::output::{print, say};
 use crate::process::machine;
@@ -111,7 +111,11 @@ fn typed(args: &Args) -> String {
     add("interval", Some(time(args.interval)));
     add("timeout", args.timeout.map(time));
     add("time", args.time.map(time));
+    add("freeze", Some(args.freeze.typed()).filter(|share| share != "10%"));
     add("coalesce", args.coalesce.map(|beats| beats.to_string()));
+    add("protocol", (args.protocol == Protocol::V1).then(|| "v1".to_owned()));
+    add("threads", (args.threads > 1).then(|| args.threads.to_string()));
+    add("per-process", args.per_process.map(|sessions| sessions.to_string()));
     typed
 }
 

@@ -9,6 +9,8 @@ use anyhow::{Context, ensure};
 use super::sources::PAIRS_MAX;
 use crate::local::descriptors;
 
+mod group;
+
 /// Descriptors of a process for everything but sessions: standard streams, pipes, pollers, files of
 /// `/proc`.
 const SPARE: u64 = 64;
@@ -43,6 +45,12 @@ impl Layout {
         Self { sessions, per_process, pairs: sessions.div_ceil(per_process) }
     }
 
+    /// What 1,000 sessions have of something that a pair takes: that is divided among its sessions,
+    /// and has to be added once for a pair with few, so that as many sessions fit as is said.
+    fn of_pair(&self, what: u64) -> u64 {
+        (1000 * what).div_ceil(self.per_process.into())
+    }
+
     /// Which part of `whole` a pair has, if it is divided as sessions are.
     pub(super) fn part(&self, whole: u32, pair: u32) -> Range<u32> {
         let until = |pair: u32| {
@@ -75,15 +83,12 @@ impl Machine {
         };
         let files = numbers("/proc/sys/fs/file-nr")?;
         let [opened, _, files_max] = *files else { anyhow::bail!("cannot read file-nr") };
-        let tcp = numbers("/proc/sys/net/ipv4/tcp_mem")?;
-        let [_, _, pages_max] = *tcp else { anyhow::bail!("cannot read tcp_mem") };
-        let used = parse_pages(&read("/proc/net/sockstat")?).context("cannot read sockstat")?;
         let memory = parse_available(&read("/proc/meminfo")?).context("no MemAvailable")?;
         Ok(Self {
             descriptors: descriptors()?,
             files: files_max.saturating_sub(opened),
-            memory,
-            pages: pages_max.saturating_sub(used),
+            memory: memory.min(group::permitted()),
+            pages: pages()?,
         })
     }
 
@@ -110,18 +115,26 @@ impl Machine {
         );
     }
 
+    /// How much memory a crowd takes, and how much there is.
+    pub(super) fn memory(&self, layout: &Layout) -> String {
+        let gib = |bytes: u64| format!("{}.{}", bytes >> 30, ((bytes >> 20) % 1024) * 10 / 1024);
+        let need = self.memory_need(layout).of(layout.sessions.into());
+        format!("about {} of {} GiB of memory", gib(need - RESERVE), gib(self.memory))
+    }
+
+    fn memory_need(&self, layout: &Layout) -> Need {
+        Need {
+            what: "bytes of memory (MemAvailable, and the limits of control groups)",
+            have: self.memory,
+            fixed: RESERVE + PAIR,
+            per_1000: 1000 * SESSION + layout.of_pair(PAIR),
+        }
+    }
+
     fn missing(&self, layout: &Layout, waiting: u16) -> Vec<Missing> {
-        // What a pair takes is divided among its sessions, and added once for a pair with few, so
-        // that as many sessions fit as is said.
-        let each = u64::from(layout.per_process);
-        let of_pair = |what: u64| (1000 * what).div_ceil(each);
+        let of_pair = |what| layout.of_pair(what);
         let needs = [
-            Need {
-                what: "bytes of memory (MemAvailable)",
-                have: self.memory,
-                fixed: RESERVE + PAIR,
-                per_1000: 1000 * SESSION + of_pair(PAIR),
-            },
+            self.memory_need(layout),
             Need {
                 what: "pages for data in sockets (net.ipv4.tcp_mem)",
                 have: self.pages,
@@ -163,9 +176,16 @@ struct Need {
 }
 
 impl Need {
+    /// What so many take.
+    fn of(&self, sessions: u64) -> u64 {
+        self.fixed + (sessions * self.per_1000).div_ceil(1000)
+    }
+
     fn missing(&self, sessions: u64) -> Option<Missing> {
-        let need = self.fixed + (sessions * self.per_1000).div_ceil(1000);
-        let most = (self.have.saturating_sub(self.fixed) * 1000).checked_div(self.per_1000);
+        let need = self.of(sessions);
+        // `have` may be as much as a number can say: fs.file-max is, with systemd.
+        let left = self.have.saturating_sub(self.fixed);
+        let most = left.saturating_mul(1000).checked_div(self.per_1000);
         (need > self.have).then(|| Missing {
             what: self.what,
             need,
@@ -190,6 +210,15 @@ impl fmt::Display for Missing {
         let Self { what, need, have, .. } = self;
         write!(f, "they need {need} {what}, and there are {have}")
     }
+}
+
+/// Pages that TCP may still have. Only the first network namespace is told how many there are: in
+/// a container there is no such file, and the limit is not known.
+fn pages() -> anyhow::Result<u64> {
+    let Ok(limits) = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem") else { return Ok(u64::MAX) };
+    let most = limits.split_ascii_whitespace().nth(2).and_then(|most| most.parse::<u64>().ok());
+    let used = parse_pages(&fs::read_to_string("/proc/net/sockstat")?);
+    Ok(most.context("cannot read tcp_mem")?.saturating_sub(used.context("cannot read sockstat")?))
 }
 
 /// `MemAvailable` of /proc/meminfo, in bytes.

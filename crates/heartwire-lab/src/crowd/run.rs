@@ -18,6 +18,7 @@ use super::room::{Layout, Machine};
 use crate::bench::{Progress, Protocol};
 use crate::local::program;
 use crate::net::stop::Stop;
+use crate::output::say;
 use crate::process::slab;
 
 /// How many clients connect in a second at most: half of what two processors do.
@@ -62,8 +63,8 @@ impl Plan {
         })
     }
 
-    /// How sessions are divided, if the machine can hold them.
-    pub(super) fn layout(&self) -> anyhow::Result<Layout> {
+    /// How sessions are divided, if the machine can hold them, and how much memory they take.
+    pub(super) fn layout(&self) -> anyhow::Result<(Layout, String)> {
         let machine = Machine::this()?;
         let most = machine.per_process()?;
         let per_process = self.per_process.map_or(most, |asked| asked.min(most));
@@ -73,7 +74,7 @@ impl Plan {
             Protocol::V1 => ServerConfig::COALESCE_V1,
         };
         machine.check(&layout, self.coalesce.unwrap_or(usual))?;
-        Ok(layout)
+        Ok((layout, machine.memory(&layout)))
     }
 
     /// Arguments of the clients of one server.
@@ -109,8 +110,9 @@ pub(super) struct Outcome {
 
 /// Runs it, from nothing to the last verdict.
 pub(super) fn measure(plan: &Plan, stop: &Stop) -> anyhow::Result<Report> {
-    let layout = plan.layout()?;
+    let (layout, memory) = plan.layout()?;
     let Plan { sessions, .. } = *plan;
+    say(format_args!("{sessions} sessions take {memory}"));
     let mut progress = Progress::new(String::new());
     progress.phase(format_args!("starting {} servers", layout.pairs));
     let slab_before = slab()?;

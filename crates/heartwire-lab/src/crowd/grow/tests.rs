@@ -43,3 +43,21 @@ fn files_are_written_and_read_again() {
     assert!(read("growth.md").starts_with("# How cost grows"));
     assert!(read("growth.svg").starts_with("<svg"));
 }
+
+#[test]
+fn command_has_all_that_was_asked_for() {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+    let asked = "--sizes 10,20 --interval 1s --timeout 5s --time 6s --freeze 0.5% --coalesce 5 \
+                 --protocol v1 --threads 2 --per-process 15";
+    let of = |asked: &str| {
+        let words = format!("crowd --grow {asked}");
+        typed(&<Cli as clap::Parser>::parse_from(words.split(' ')).args)
+    };
+    assert_eq!(of(asked), format!("heartwire-lab crowd --grow --write {asked}"));
+    let defaults = "heartwire-lab crowd --grow --write --interval 20s";
+    assert_eq!(of("--write elsewhere"), defaults);
+}

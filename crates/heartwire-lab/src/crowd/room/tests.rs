@@ -37,6 +37,11 @@ fn a_million_fits_where_it_was_measured() {
 }
 
 #[test]
+fn memory_of_a_crowd_is_told_beside_what_there_is() {
+    assert_eq!(machine().memory(&layout(1_000_000)), "about 10.5 of 23.0 GiB of memory");
+}
+
+#[test]
 fn missing_memory_is_named_with_how_many_would_do() {
     let small = Machine { memory: 4 * GIB, ..machine() };
     let said = small.check(&layout(1_000_000), 1).unwrap_err().to_string();
@@ -71,6 +76,15 @@ fn descriptors_of_the_command_itself_are_counted() {
     let said = few.check(&layout, 1).unwrap_err().to_string();
     assert!(said.contains("ulimit -n"), "{said}");
     assert!(Machine { descriptors: SPARE, ..machine() }.per_process().is_err());
+}
+
+#[test]
+fn a_machine_without_limits_has_room() {
+    let most = u64::MAX;
+    let machine = Machine { descriptors: most, files: most, memory: most, pages: most };
+    let layout = Layout::new(10_000_000, machine.per_process().unwrap());
+    assert_eq!(layout.pairs, 1);
+    machine.check(&layout, 16).unwrap();
 }
 
 #[test]

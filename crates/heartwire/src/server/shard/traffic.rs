@@ -217,7 +217,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let (is_refused, now) = (session.is_refused(), agenda.world.now());
         session.link.connection = agenda.common.connection(is_refused, now);
         if let Some(has_resumed) = session.link.tls().map(TlsSession::has_resumed) {
-            let counters = self.state.handle.counters();
+            let counters = self.state.counts();
             counters.tls_handshakes.fetch_add(1, Relaxed);
             counters.tls_tickets.fetch_add(u64::from(has_resumed), Relaxed);
         }

@@ -33,7 +33,8 @@ impl Said {
 }
 
 /// State of both directions of a v1 connection: round trip, silence and health. It comes from
-/// beats, so it is as old as the last one.
+/// beats, so it is as old as the last one: on a server the last one that was read, where some wait
+/// in its kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkState {

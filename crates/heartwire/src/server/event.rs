@@ -273,7 +273,7 @@ pub struct SessionInfo {
     /// Time left until its verdict if it stays silent; `None` without a timeout, and while it is
     /// away.
     pub due: Option<Duration>,
-    /// Beats received from the client.
+    /// Beats of the client that were read: later ones may wait in the kernel.
     pub beats: u32,
     /// Bytes queued for the client.
     pub queued: usize,

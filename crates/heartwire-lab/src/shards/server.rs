@@ -11,8 +11,10 @@ use serde_json::Value;
 
 use super::trace;
 use crate::local::{program, without_settings};
+use crate::net::find;
+use crate::tied::tied;
 
-/// A running server. Dropping it kills it.
+/// A running server. Dropping it kills it, and so does the end of this process.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
@@ -35,8 +37,7 @@ impl Server {
         timeout: Duration,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(program(bin)?);
-        command.stderr(Stdio::inherit());
-        Self::run(&mut command, shards, timeout)
+        Self::listening(spawn(&mut command, Stdio::inherit(), shards, timeout)?)
     }
 
     /// Starts one whose threads are traced, and returns the trace too. `take` is called before it
@@ -47,18 +48,15 @@ impl Server {
         timeout: Duration,
         read: impl FnOnce(ChildStderr) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let mut command = Command::new("valgrind");
-        command.args(trace::OPTIONS).arg(program(bin)?).stderr(Stdio::piped());
-        let mut child = spawn(&mut command, shards, timeout).context("is valgrind installed?")?;
+        let mut command = Command::new(find("valgrind").context("valgrind is not installed")?);
+        command.args(trace::OPTIONS).arg(program(bin)?);
+        let trace = Stdio::piped();
+        let mut child = spawn(&mut command, trace, shards, timeout)?;
         read(child.stderr.take().context("no trace")?)?;
         Self::listening(child).context(
             "valgrind needs a program that was built with `cargo build --release -p heartwire-cli \
              --features rustix/use-libc-auxv`",
         )
-    }
-
-    fn run(command: &mut Command, shards: u16, timeout: Duration) -> anyhow::Result<Self> {
-        Self::listening(spawn(command, shards, timeout)?)
     }
 
     fn listening(mut child: Child) -> anyhow::Result<Self> {
@@ -78,7 +76,12 @@ impl Server {
     }
 }
 
-fn spawn(command: &mut Command, shards: u16, timeout: Duration) -> anyhow::Result<Child> {
+fn spawn(
+    command: &mut Command,
+    stderr: Stdio,
+    shards: u16,
+    timeout: Duration,
+) -> anyhow::Result<Child> {
     let timeout = humantime::format_duration(timeout).to_string().replace(' ', "");
     let command = without_settings(command)
         .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--interval", "off"])
@@ -86,8 +89,11 @@ fn spawn(command: &mut Command, shards: u16, timeout: Duration) -> anyhow::Resul
         // Only its first line is read.
         .args(["--events", "verdict"])
         .args(["--accept-rate-per-address", "off", "--accept-rate", "off"])
-        .args(["--handshake-timeout", "off", "--max-sessions", "1000000"])
+        .args(["--handshake-timeout", "off", "--max-sessions", "1000000"]);
+    tied(command)?
         .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))
 }

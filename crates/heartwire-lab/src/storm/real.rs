@@ -28,6 +28,7 @@ use crate::bench::tls::{Identity, NAME};
 use crate::local::{descriptors, program, without_settings};
 use crate::output;
 use crate::process::Usage;
+use crate::tied::tied;
 
 /// Below the ephemeral ports: a client that dials its own port while no server listens there can
 /// connect to itself.
@@ -255,7 +256,7 @@ fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A server process. It is killed when this is dropped.
+/// A server process. It is killed when this is dropped, or when this process ends.
 struct Serve {
     child: Child,
     /// Its last event.
@@ -265,8 +266,9 @@ struct Serve {
 impl Serve {
     /// Returns when it listens.
     async fn start(mut command: Command) -> anyhow::Result<Self> {
-        without_settings(&mut command).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command
+        let mut child = tied(without_settings(&mut command))?
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let output = child.stdout.take().map(BufReader::new);

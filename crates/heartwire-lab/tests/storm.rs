@@ -15,7 +15,8 @@ fn a_simulated_storm_is_printed_in_each_format() {
     assert!(text.status.success());
     assert!(String::from_utf8_lossy(&text.stderr).contains("seed 5"));
     let printed = String::from_utf8(text.stdout).unwrap();
-    assert_eq!(printed.lines().count(), 6, "{printed}");
+    // A title, and a line for each policy.
+    assert_eq!(printed.lines().count(), 1 + 6, "{printed}");
 
     let json = run(&[&args[..], &["--policy", "jitter", "--format", "json"]].concat());
     let object: Value = serde_json::from_slice(&json.stdout).unwrap();

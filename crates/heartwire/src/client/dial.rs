@@ -114,6 +114,12 @@ impl Dialler {
         self.failures.insert(address, now);
     }
 
+    /// Comes back with a full TLS handshake: a server that does not accept the client any more says
+    /// why in one, and cuts it off without a word after one with a ticket.
+    pub(super) fn forget_tickets(&mut self) {
+        self.tickets = Tickets::default();
+    }
+
     /// Forgets that this address had failed: a connection to it worked.
     pub(super) fn handle_worked(&mut self, address: SocketAddr) {
         self.failures.remove(address);

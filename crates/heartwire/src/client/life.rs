@@ -202,6 +202,9 @@ impl<W: World> Life<W> {
         let End { reason, lasted_until } = end;
         let bye = driver.take_bye();
         let hint = bye.as_ref().map(|bye| bye.retry);
+        if bye.as_ref().is_some_and(|bye| bye.code == ByeCode::Unauthorized) {
+            self.dialler.forget_tickets();
+        }
         let now = self.world.now();
         if let Some((from, until)) = driver.online_at().zip(lasted_until) {
             if let Some(session) = self.app.session.as_deref_mut() {

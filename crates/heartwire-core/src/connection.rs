@@ -263,6 +263,14 @@ impl Connection {
         self.stage.dialogue().map_or(last_heard, |dialogue| dialogue.last_read().min(last_heard))
     }
 
+    /// Whether our next beat echoes one of the peer: on v1, once one was read whose arrival is known
+    /// precisely.
+    #[must_use]
+    #[doc(hidden)]
+    pub fn has_echo(&self) -> bool {
+        self.stage.dialogue().is_some_and(|dialogue| dialogue.has_echo())
+    }
+
     /// The policy in force: on v1 that of the contract.
     #[must_use]
     pub fn policy(&self) -> Policy {

@@ -330,6 +330,11 @@ impl Dialogue {
         self.heard_by_peer_before = self.heard_by_peer_at;
     }
 
+    /// Whether a beat of the peer is known that our next one echoes.
+    pub(super) const fn has_echo(&self) -> bool {
+        self.heard.nonce > 0
+    }
+
     /// When the last byte that was read arrived, as precisely as is known.
     pub(super) fn last_read(&self) -> Instant {
         self.arrived.about()

@@ -279,10 +279,11 @@ impl<W: ServerWorld> Agenda<W> {
     }
 
     /// When the client's last byte came, if that is known without a read; see
-    /// [`Link::heard_unread`](super::link::Link::heard_unread). Its first beat is always read: the
-    /// server measures the round trip with it, and knows that the client can come back.
+    /// [`Link::heard_unread`](super::link::Link::heard_unread). Before there is a beat to echo, so
+    /// that the client can measure a round trip, it reads: with the first beat of a link it measures
+    /// its own, too, and knows that the client can come back.
     pub(super) fn heard_unread(&self, session: &Session<W::Socket>) -> Option<Instant> {
-        if session.beats == 0 || session.is_unread {
+        if !session.link.connection.has_echo() || session.is_unread {
             return None;
         }
         session.link.heard_unread(self.mark(session), &self.world)

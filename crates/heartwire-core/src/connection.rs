@@ -263,8 +263,8 @@ impl Connection {
         self.stage.dialogue().map_or(last_heard, |dialogue| dialogue.last_read().min(last_heard))
     }
 
-    /// Whether our next beat echoes one of the peer: on v1, once one was read whose arrival is known
-    /// precisely.
+    /// Whether our next beat echoes one of the peer: on v1, once one was read whose arrival is
+    /// known precisely.
     #[must_use]
     #[doc(hidden)]
     pub fn has_echo(&self) -> bool {

@@ -279,9 +279,9 @@ impl<W: ServerWorld> Agenda<W> {
     }
 
     /// When the client's last byte came, if that is known without a read; see
-    /// [`Link::heard_unread`](super::link::Link::heard_unread). Before there is a beat to echo, with
-    /// which the client measures a round trip, it has to read: from the first beat of a link it also
-    /// knows its own, and that the client can come back.
+    /// [`Link::heard_unread`](super::link::Link::heard_unread). It reads until there is a beat to
+    /// echo, with which the client measures a round trip. From the first beat of a link it knows
+    /// its own round trip, too, and that the client can come back.
     pub(super) fn heard_unread(&self, session: &Session<W::Socket>) -> Option<Instant> {
         if !session.link.connection.has_echo() || session.is_unread {
             return None;

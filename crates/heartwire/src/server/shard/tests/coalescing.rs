@@ -2,7 +2,9 @@
 
 use heartwire_core::v1::{Hello, Offer};
 use heartwire_core::{Cause, Policy, Violation};
-use heartwire_testkit::{DATA, Got, data, header, hello, idle, ms, policy, timeout};
+use heartwire_testkit::{
+    DATA, Got, HEART, beat_of, data, frame, header, hello, idle, ms, policy, timeout,
+};
 
 use super::{v0, v1};
 use crate::Reason;
@@ -127,6 +129,24 @@ fn a_beat_of_the_server_gives_back_the_newest_beat_that_was_read() {
         echoes.push(beat.echo);
     }
     assert_eq!(echoes, [1, 1, 1, 4, 4, 4]);
+}
+
+/// How long ago a frame came is not known if another came with it, after a while without a read.
+#[test]
+fn a_beat_of_the_server_gives_back_the_second_one_if_the_first_came_with_data() {
+    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 60_000)));
+    let (client, _) = rig.welcomed(&hello());
+    rig.pass(ms(100));
+    client.send(&[frame(HEART, &beat_of(1).encode()), data(b"!")].concat());
+    let mut echoes = Vec::new();
+    for nonce in 2..=4 {
+        rig.pass(ms(200));
+        let got = client.got();
+        let Some(Got::Beat(beat)) = got.last() else { panic!("{got:?}") };
+        echoes.push(beat.echo);
+        client.beat_with(|beat| beat.nonce = nonce);
+    }
+    assert_eq!(echoes, [0, 2, 2]);
 }
 
 #[test]

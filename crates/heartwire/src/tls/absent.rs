@@ -49,7 +49,7 @@ pub(crate) enum Received {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Tickets;
+pub(crate) struct Tickets(());
 
 #[derive(Debug)]
 pub(crate) enum TlsSession {}

@@ -198,7 +198,7 @@ pub(crate) enum Format {
 }
 
 /// Parses a time of at least a millisecond.
-fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if interval < Duration::from_millis(1) {
         return Err("that is too short; write 1ms or more".to_owned());

@@ -23,7 +23,7 @@ pub(crate) mod tls;
 
 pub use self::args::Args;
 // The clients, the servers and the judgement of other commands.
-pub(crate) use self::args::{Format, Protocol, Spread};
+pub(crate) use self::args::{Format, Protocol, Spread, interval};
 pub(crate) use self::lateness::{Counts, Lateness, Note, histogram, judge, nanos};
 pub(crate) use self::load::{Beats, Load, Speech};
 pub(crate) use self::progress::Progress;

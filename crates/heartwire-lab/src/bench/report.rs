@@ -31,6 +31,19 @@ pub(crate) enum Exit {
     Wrong,
 }
 
+impl Exit {
+    /// Of these verdicts.
+    pub(crate) const fn of(early: u64, wrong: u64, missing: u64) -> Self {
+        if early > 0 || wrong > 0 {
+            Self::Wrong
+        } else if missing > 0 {
+            Self::Missing
+        } else {
+            Self::Fine
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
@@ -159,13 +172,7 @@ impl Report {
 
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
-        if self.early > 0 || self.wrong > 0 {
-            Exit::Wrong
-        } else if self.missing > 0 {
-            Exit::Missing
-        } else {
-            Exit::Fine
-        }
+        Exit::of(self.early, self.wrong, self.missing)
     }
 
     pub(crate) fn print(&self, format: Format) -> anyhow::Result<()> {

@@ -125,13 +125,8 @@ impl Report {
 
     /// The exit code.
     pub(super) fn exit(&self) -> Exit {
-        if self.early > 0 || self.wrong > 0 {
-            Exit::Wrong
-        } else if self.missing > 0 || self.held < self.sessions {
-            Exit::Missing
-        } else {
-            Exit::Fine
-        }
+        let lost = u64::from(self.sessions.saturating_sub(self.held));
+        Exit::of(self.early, self.wrong, self.missing + lost)
     }
 
     pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Descriptors and the server's program, for a flood and a real storm.
+//! Descriptors, and how programs are started.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +29,18 @@ pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         program.display()
     );
     Ok(program)
+}
+
+/// `front`, which becomes `command` or runs it, with the same environment.
+pub(crate) fn run_by(mut front: Command, command: &Command) -> Command {
+    front.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => front.env(name, value),
+            None => front.env_remove(name),
+        };
+    }
+    front
 }
 
 /// Has `heartwire` take its settings from its command line alone, and none from the environment.

@@ -12,6 +12,8 @@ use std::process::{Command, ExitCode};
 use anyhow::Context;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
+use crate::local::run_by;
+
 /// Arguments of `tied`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -33,14 +35,7 @@ pub struct Args {
 pub(crate) fn tied(command: &Command) -> io::Result<Command> {
     let mut tied = Command::new(env::current_exe()?);
     tied.arg("tied").arg(std::process::id().to_string());
-    tied.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => tied.env(name, value),
-            None => tied.env_remove(name),
-        };
-    }
-    Ok(tied)
+    Ok(run_by(tied, command))
 }
 
 /// Becomes the program.

@@ -278,7 +278,7 @@ fn median_late(runs: Vec<Late>) -> Option<Late> {
 }
 
 /// The median; of an even number, the mean of the two in the middle.
-fn middle(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn middle(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let half = figures.len() / 2;
     let at = |index: usize| figures.get(index).copied().unwrap_or(0.0);

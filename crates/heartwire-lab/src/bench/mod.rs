@@ -24,13 +24,14 @@ pub(crate) mod tls;
 pub use self::args::Args;
 // The clients, the servers and the judgement of other commands.
 pub(crate) use self::args::{Format, Protocol, Spread, interval};
+pub(crate) use self::compare::middle;
 pub(crate) use self::lateness::{Counts, Lateness, Note, histogram, judge, nanos};
 pub(crate) use self::load::{Beats, Load, Speech};
 pub(crate) use self::progress::Progress;
 pub(crate) use self::report::{Exit, Late, float, ms, ratio, whole_nanos};
 pub(crate) use self::run::{Plan, wait_for_output};
 pub(crate) use self::schedule::Schedule;
-pub(crate) use self::server::{Contender, Own, Server};
+pub(crate) use self::server::{Contender, Own, Server, listening_address};
 
 /// Runs it.
 ///

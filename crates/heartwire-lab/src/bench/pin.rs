@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::local::run_by;
+
 /// Two processors of this machine, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pin {
@@ -33,13 +35,6 @@ impl Pin {
         // Only a new program can begin on another processor without `unsafe`.
         let mut pinned = Command::new("taskset");
         pinned.args(["-c", &self.server.to_string()]);
-        pinned.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => pinned.env(name, value),
-                None => pinned.env_remove(name),
-            };
-        }
-        pinned
+        run_by(pinned, command)
     }
 }

@@ -375,7 +375,7 @@ impl Server {
 }
 
 /// The address in a server's first line: JSON, or `listening on ADDR`.
-fn listening_address(line: &str) -> Option<SocketAddr> {
+pub(crate) fn listening_address(line: &str) -> Option<SocketAddr> {
     let json: Option<Value> = serde_json::from_str(line).ok();
     let address = match &json {
         Some(json) => json.pointer("/addresses/0")?.as_str()?,

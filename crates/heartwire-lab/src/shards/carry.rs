@@ -13,7 +13,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Serialize;
 
 use super::server::Server;
-use crate::bench::{Load, Schedule, Speech, Spread, ratio};
+use crate::bench::{Load, Schedule, Speech, Spread, middle, ratio};
 use crate::output::say;
 use crate::process::Usage;
 
@@ -62,13 +62,9 @@ pub(super) fn measure(bin: Option<&Path>, shards: u16, plan: Plan) -> anyhow::Re
     Ok(Carried { pinned, one, several, times })
 }
 
-/// Each figure's median; of an even number of runs, the higher one in the middle.
+/// Each figure's median.
 fn median(runs: &[Cost]) -> Cost {
-    let of = |figure: fn(&Cost) -> f64| {
-        let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or_default()
-    };
+    let of = |figure: fn(&Cost) -> f64| middle(runs.iter().map(figure).collect());
     Cost {
         beats_per_s: of(|run| run.beats_per_s),
         beat_cpu_us: of(|run| run.beat_cpu_us),

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use anyhow::Context;
-use serde_json::Value;
 
 use super::trace;
+use crate::bench::listening_address;
 use crate::local::{program, without_settings};
 use crate::net::find;
 use crate::tied::tied;
@@ -40,8 +40,8 @@ impl Server {
         Self::listening(spawn(&mut command, Stdio::inherit(), shards, timeout)?)
     }
 
-    /// Starts one whose threads are traced, and returns the trace too. `take` is called before it
-    /// is known where the server listens, because valgrind waits for its reader.
+    /// Starts one whose threads are traced, and gives the trace to `read` before it is known where
+    /// the server listens, because valgrind waits for its reader.
     pub(super) fn start_traced(
         bin: Option<&Path>,
         shards: u16,
@@ -65,9 +65,8 @@ impl Server {
         let mut server = Self { child, target: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let line: Value = serde_json::from_str(&line).context("the server did not start")?;
-        let address = line.pointer("/addresses/0").and_then(Value::as_str);
-        server.target = address.context("the server did not say where it listens")?.parse()?;
+        server.target =
+            listening_address(&line).context("the server did not say where it listens")?;
         Ok(server)
     }
 

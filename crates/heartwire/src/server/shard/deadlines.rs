@@ -64,16 +64,17 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return agenda.arm(session);
         }
         let mut next = session.link.poll(now);
-        // For a beat that is enough. If a verdict is due, the answer is to read.
-        let mut unread = true;
+        // Before a beat, the kernel may know enough. If a verdict is due, the answer is to read.
+        let mut asks_kernel = true;
         while let Some((session, agenda)) = self.state.live(slot) {
             match agenda.send_beats(session, next, now) {
                 Next::ReadFirst(read) => {
-                    let unread = core::mem::take(&mut unread).then(|| agenda.heard_unread(session));
-                    if let Some(heard_at) = unread.flatten() {
-                        let found = Found::Unread(heard_at);
-                        next = session.link.connection.judge(read, found, self.last_pause);
-                        continue;
+                    if core::mem::take(&mut asks_kernel) {
+                        if let Some(heard_at) = agenda.heard_unread(session) {
+                            let found = Found::Unread(heard_at);
+                            next = session.link.connection.judge(read, found, self.last_pause);
+                            continue;
+                        }
                     }
                     let mut found = self.read_first(slot);
                     let Some((session, agenda)) = self.state.live(slot) else { return };

@@ -8,8 +8,9 @@ use heartwire_testkit::{
 
 use super::{v0, v1};
 use crate::Reason;
-use crate::server::Event;
 use crate::server::rig::Rig;
+use crate::server::{Event, SessionId};
+use crate::toy::Toy;
 
 /// Enough beats for a session's whole life.
 const ALL: u16 = 1_000;
@@ -170,52 +171,46 @@ fn a_client_whose_beats_were_not_read_is_declared_dead_when_it_falls_silent() {
     assert!(gap.count() >= 14 && gap.quantile(1000) <= Some(ms(250)), "{gap:?}");
 }
 
-/// Its beats arrive, and say that the server's do not.
-#[test]
-fn a_client_that_does_not_hear_the_server_is_found_in_time_though_its_beats_wake_no_shard() {
-    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 1_000)));
-    let offer = Offer::new(&policy(200, 1_000));
-    let (client, _) = rig.welcomed(&Hello::new(offer).encode());
+/// Its beats arrive, and say that the server's do not: the server must find it after both timeouts,
+/// of a second each. The server looks each `step` milliseconds, and the client sends a beat when
+/// `sends` says so, by how many milliseconds it has not heard the server.
+#[track_caller]
+fn expect_found_unheard(mut rig: Rig, client: &Toy, step: u64, sends: impl Fn(u32) -> bool) {
     let since = rig.toy.now();
     while rig.inbox().events.is_empty() {
-        rig.pass(ms(40));
+        rig.pass(ms(step));
         let silence = rig.toy.now().saturating_since(since);
         assert!(silence <= ms(2_100), "no verdict");
-        if silence.as_millis() % 200 == 0 {
+        let silence_ms = u32::try_from(silence.as_millis()).unwrap();
+        if sends(silence_ms) {
             client.beat_with(|beat| {
-                beat.nonce = 1;
-                beat.promise_ms = 200;
-                beat.silence_ms = u32::try_from(silence.as_millis()).unwrap();
+                (beat.nonce, beat.promise_ms, beat.silence_ms) = (1, 200, silence_ms);
             });
         }
     }
     let Event::Verdict { verdict, .. } = rig.next() else { panic!("no verdict") };
-    // Both timeouts.
     assert_eq!((verdict.cause, verdict.silence >= ms(2_000)), (Cause::Unheard, true));
+}
+
+/// A server and a client that both have a timeout of a second.
+fn both_judge() -> (Rig, Toy, SessionId) {
+    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 1_000)));
+    let (client, id) = rig.welcomed(&Hello::new(Offer::new(&policy(200, 1_000))).encode());
+    (rig, client, id)
+}
+
+#[test]
+fn a_client_that_does_not_hear_the_server_is_found_in_time_though_its_beats_wake_no_shard() {
+    let (rig, client, _) = both_judge();
+    expect_found_unheard(rig, &client, 40, |silence_ms| silence_ms % 200 == 0);
 }
 
 /// A socket that takes nothing more gets no beats, so the shard looks at its client only when that
 /// may have fallen silent.
 #[test]
 fn a_client_that_does_not_hear_the_server_is_found_in_time_though_its_socket_is_full() {
-    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 1_000)));
-    let offer = Offer::new(&policy(200, 1_000));
-    let (client, id) = rig.welcomed(&Hello::new(offer).encode());
-    let since = rig.toy.now();
+    let (rig, client, id) = both_judge();
     client.state().room = 0;
     rig.handle.send(id, b"more than it takes").unwrap();
-    while rig.inbox().events.is_empty() {
-        rig.pass(ms(50));
-        let silence = rig.toy.now().saturating_since(since);
-        assert!(silence <= ms(2_100), "no verdict");
-        if silence.as_millis() % 550 == 150 {
-            client.beat_with(|beat| {
-                beat.nonce = 1;
-                beat.promise_ms = 200;
-                beat.silence_ms = u32::try_from(silence.as_millis()).unwrap();
-            });
-        }
-    }
-    let Event::Verdict { verdict, .. } = rig.next() else { panic!("no verdict") };
-    assert_eq!((verdict.cause, verdict.silence >= ms(2_000)), (Cause::Unheard, true));
+    expect_found_unheard(rig, &client, 50, |silence_ms| silence_ms % 550 == 150);
 }

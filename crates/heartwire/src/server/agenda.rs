@@ -203,7 +203,7 @@ impl<W: ServerWorld> Agenda<W> {
         let is_blocked = session.link.blocked;
         let next = session.link.poll(now);
         let writes = matches!(next, Next::Write(_));
-        let reads_first = matches!(self.write_beats(session, next, now), Next::ReadFirst(_));
+        let reads_first = matches!(self.queue_beats(session, next, now), Next::ReadFirst(_));
         let has_deadline = session.link.connection.poll_timeout().is_some_and(|at| at <= now);
         if reads_first && !has_deadline {
             // For a beat that was requested: it reports what was heard, and comes in its turn. (A
@@ -215,7 +215,7 @@ impl<W: ServerWorld> Agenda<W> {
     }
 
     /// Queues the beats and answers that a connection has to write. Returns what comes next.
-    pub(super) fn write_beats(
+    pub(super) fn queue_beats(
         &mut self,
         session: &mut Session<W::Socket>,
         mut next: Next,
@@ -232,7 +232,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// Writes the beats that are due at a deadline: at once where that is possible, which saves a
     /// buffer and a second visit of a session that is in the processor's cache now. (Where this
     /// turn has queued data already, they go with it.) Returns what comes next.
-    pub(super) fn send_beats(
+    pub(super) fn write_beats(
         &mut self,
         session: &mut Session<W::Socket>,
         mut next: Next,
@@ -240,7 +240,7 @@ impl<W: ServerWorld> Agenda<W> {
     ) -> Next {
         while let Next::Write(bytes) = &next {
             if !session.writes_at_once() {
-                return self.write_beats(session, next, now);
+                return self.queue_beats(session, next, now);
             }
             if self.world.breaks(Break::HearsItself) {
                 session.link.connection.handle_heard(now);

@@ -67,7 +67,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         // Before a beat, the kernel may know enough. If a verdict is due, the answer is to read.
         let mut asks_kernel = true;
         while let Some((session, agenda)) = self.state.live(slot) {
-            match agenda.send_beats(session, next, now) {
+            match agenda.write_beats(session, next, now) {
                 Next::ReadFirst(read) => {
                     if core::mem::take(&mut asks_kernel) {
                         if let Some(heard_at) = agenda.heard_unread(session) {

@@ -5,24 +5,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use heartwire_testkit::{Process, descendants, skip, wait_until_gone};
+use heartwire_testkit::{Process, built_beside, descendants, skip, wait_until_gone};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
-
-/// Whether the server's program was built too.
-fn is_built() -> bool {
-    let program = Path::new(LAB).with_file_name("heartwire");
-    let is_there = program.is_file();
-    if !is_there {
-        skip(&format!("{} is not built", program.display()));
-    }
-    is_there
-}
 
 fn bench(args: &[&str]) -> (Option<i32>, String, String) {
     lab(&[&["bench"], args].concat())
@@ -36,7 +25,7 @@ fn lab(args: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn every_beat_is_sent_and_every_verdict_is_right() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let (code, report, progress) = bench(&[
@@ -63,7 +52,7 @@ fn either_protocol_is_loaded_in_the_open_and_over_tls() {
 
 #[track_caller]
 fn expect_no_wrong_verdict(args: &[&str]) {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let load =
@@ -79,7 +68,7 @@ fn expect_no_wrong_verdict(args: &[&str]) {
 
 #[test]
 fn without_a_freeze_there_is_no_verdict() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let (code, report, progress) = bench(&[
@@ -114,7 +103,7 @@ fn the_load_never_leaves_this_machine() {
 
 #[test]
 fn the_baselines_and_the_server_are_compared_in_one_object() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let load =
@@ -150,7 +139,7 @@ fn a_baseline_is_no_command_for_people() {
 
 #[test]
 fn a_swarm_sees_every_promise_kept() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let phases = ["--interval=300ms", "--timeout=2s", "--calm=500ms", "--stop=2500ms"];
@@ -168,7 +157,7 @@ fn a_pinned_load_leaves_its_processor_to_itself() {
     }
     let load = ["--connections=5", "--interval=100ms", "--time=100ms", "--no-freeze"];
     let args = ["--compare", "--only=tokio", "--pin", "--format=json"];
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let (code, report, progress) = bench(&[load.as_slice(), &args].concat());
@@ -182,9 +171,7 @@ fn a_pinned_load_leaves_its_processor_to_itself() {
 
 /// A comparison with one other server, in which the load ends with a freeze. Its row.
 fn row_of(peer: &str) -> Option<Value> {
-    if !is_built() {
-        return None;
-    }
+    built_beside(LAB, "heartwire")?;
     let load = ["--connections=50", "--interval=100ms", "--time=1s", "--timeout=3s"];
     let only = format!("--only={peer}");
     let args = ["--compare", "--format=json", &only];
@@ -252,7 +239,7 @@ fn erlang_reads_and_closes_when_idle() {
 
 #[test]
 fn killed_bench_leaves_no_server() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     for (server, signal) in [(&[][..], Signal::KILL), (&["--compare"], Signal::TERM)] {

@@ -4,24 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use heartwire_testkit::{descendants, skip, wait_until_gone};
+use heartwire_testkit::{built_beside, descendants, wait_until_gone};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
-
-/// Whether the server's program was built too.
-fn is_built() -> bool {
-    let program = Path::new(LAB).with_file_name("heartwire");
-    let is_there = program.is_file();
-    if !is_there {
-        skip(&format!("{} is not built", program.display()));
-    }
-    is_there
-}
 
 fn crowd(args: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(LAB).arg("crowd").args(args).output().unwrap();
@@ -31,7 +20,7 @@ fn crowd(args: &[&str]) -> (Option<i32>, String, String) {
 
 #[test]
 fn sessions_on_three_servers_are_held_and_judged() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     for protocol in ["v0", "v1"] {
@@ -58,7 +47,7 @@ fn sessions_on_three_servers_are_held_and_judged() {
 
 #[test]
 fn too_few_descriptors_are_refused_with_how_many_sessions_would_do() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     // By way of a shell, because only it can lower its own limit.
@@ -78,7 +67,7 @@ fn clients_are_no_command_for_people() {
 
 #[test]
 fn stopped_and_killed_crowds_leave_no_process() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     for (signal, code) in [(Signal::INT, Some(1)), (Signal::TERM, Some(1)), (Signal::KILL, None)] {
@@ -94,7 +83,7 @@ fn stopped_and_killed_crowds_leave_no_process() {
 
 #[test]
 fn killed_clients_take_their_server_and_the_crowd_along() {
-    if !is_built() {
+    if built_beside(LAB, "heartwire").is_none() {
         return;
     }
     let mut crowd = Running::start();

@@ -5,23 +5,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use heartwire_testkit::skip;
+use heartwire_testkit::built_beside;
 use serde_json::Value;
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
-
-/// The server's program, if it was built too.
-fn heartwire() -> Option<PathBuf> {
-    let program = Path::new(LAB).with_file_name("heartwire");
-    let is_there = program.is_file();
-    if !is_there {
-        skip(&format!("{} is not built", program.display()));
-    }
-    is_there.then_some(program)
-}
 
 /// What the lab says of a small flood of `server`, and its exit code.
 fn flood(server: &Path, args: &[&str]) -> (Option<i32>, Value) {
@@ -39,7 +29,7 @@ fn flood(server: &Path, args: &[&str]) -> (Option<i32>, Value) {
 
 #[test]
 fn a_flood_harms_no_client_in_plain_text_and_over_tls() {
-    let Some(server) = heartwire() else { return };
+    let Some(server) = built_beside(LAB, "heartwire") else { return };
     let (code, floods) = flood(&server, &[]);
     assert_eq!(code, Some(0), "{floods}");
     assert_eq!(floods.as_array().unwrap().len(), 2);
@@ -56,7 +46,7 @@ fn a_flood_harms_no_client_in_plain_text_and_over_tls() {
 
 #[test]
 fn a_server_without_room_for_the_honest_fails() {
-    let Some(server) = heartwire() else { return };
+    let Some(server) = built_beside(LAB, "heartwire") else { return };
     let folder = tempfile::tempdir().unwrap();
     let cramped = folder.path().join("cramped");
     let script = format!("#!/bin/sh\nexec '{}' \"$@\" --max-sessions 4\n", server.display());

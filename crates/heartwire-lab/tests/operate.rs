@@ -2,20 +2,16 @@
 
 #![cfg(target_os = "linux")]
 
-use std::path::Path;
 use std::process::Command;
 
-use heartwire_testkit::skip;
+use heartwire_testkit::built_beside;
 use serde_json::{Value, json};
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
 
 #[test]
 fn a_small_server_is_looked_after_and_drains_in_good_health() {
-    let server = Path::new(LAB).with_file_name("heartwire");
-    if !server.is_file() {
-        return skip(&format!("{} is not built", server.display()));
-    }
+    let Some(server) = built_beside(LAB, "heartwire") else { return };
     let output = Command::new(LAB)
         .args(["operate", "--clients", "300", "--silent", "40", "--time", "4s"])
         .args(["--format", "json", "--bin"])

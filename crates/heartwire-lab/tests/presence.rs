@@ -3,20 +3,16 @@
 
 #![cfg(target_os = "linux")]
 
-use std::path::Path;
 use std::process::Command;
 
-use heartwire_testkit::skip;
+use heartwire_testkit::{built_beside, skip};
 use serde_json::{Value, json};
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
 
 #[test]
 fn presence_equals_the_truth_after_a_failover_and_a_node_that_was_killed() {
-    let server = Path::new(LAB).with_file_name("heartwire");
-    if !server.is_file() {
-        return skip(&format!("{} is not built", server.display()));
-    }
+    let Some(server) = built_beside(LAB, "heartwire") else { return };
     if Command::new("redis-server").arg("--version").output().is_err() {
         return skip("redis-server is not installed");
     }

@@ -53,8 +53,8 @@ fn impossible_arguments_are_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn real_clients_come_back_to_a_real_server() {
-    if !std::path::Path::new(LAB).with_file_name("heartwire").is_file() {
-        return heartwire_testkit::skip("heartwire is not built");
+    if heartwire_testkit::built_beside(LAB, "heartwire").is_none() {
+        return;
     }
     let args = ["--real", "--clients", "300", "--outage", "1s", "--format", "json"];
     let real = run(&[&args[..], &["--policy", "jitter,hint,fixed-100ms"]].concat());

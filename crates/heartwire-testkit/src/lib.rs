@@ -68,7 +68,7 @@ pub use proxy::{Proxy, Way};
 pub use redis::RedisServer;
 pub use resume::{Resumable, after};
 pub use server::{Offline, ServerRig, echo, verdict_of};
-pub use skip::skip;
+pub use skip::{built_beside, skip};
 #[cfg(unix)]
 pub use tmux::Tmux;
 
